@@ -1,0 +1,418 @@
+/* mascon.c: the program `mascon`, which runs Lua scripts with mascon at hand.
+ *
+ * It owns one Lua state, always closed at the end so that finalisers run, and the process's SIGINT
+ * handler, which the library never installs.
+ *
+ * Ctrl-C. The handler throws nothing. The first one sets the library's flag (every mascon operation,
+ * loader wait and progress line looks at it) and a hook that interpreted code meets at its next
+ * instruction. Compiled loops meet no hook; if they call mascon or print they meet the flag. A second
+ * Ctrl-C that finds the flag still up ends the process at once. Who raises the error takes the flag
+ * down, so a script that caught it can be interrupted again.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <luajit.h>
+#include <lualib.h>
+
+#include "mascon.h"
+
+enum { EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+/* What main hands to the protected part, and what comes back. */
+typedef struct program {
+    int argc;
+    char **argv;
+    int status;
+} program;
+
+static const char usage_text[] =
+    "usage: mascon script.lua [ARGS]     run a script (its arguments are in `...` and `arg`)\n"
+    "       mascon -e CODE [script.lua [ARGS]]   run CODE, then the script if there is one\n"
+    "       mascon - [ARGS]              run a script that is read from standard input\n"
+    "       mascon --version | --help\n";
+
+/* ---- Ctrl-C ------------------------------------------------------------------------------ */
+
+static lua_State *main_state; /* NULL while no script runs */
+static pthread_t main_thread;
+static volatile sig_atomic_t interrupts;
+
+/* Runs at the next interpreted instruction after a Ctrl-C. */
+static void raise_interrupt(lua_State *L, lua_Debug *ar) {
+    lua_sethook(L, NULL, 0, 0);
+    if (!mascon_interrupted()) return;
+    lua_getinfo(L, "Sl", ar);
+    if (ar->currentline > 0) luaL_error(L, "%s:%d: interrupted", ar->short_src, ar->currentline);
+    luaL_error(L, "interrupted");
+}
+
+static void on_sigint(int signal_number) {
+    static const char message[] = "\ninterrupted: the script did not stop at the first Ctrl-C\n";
+    int saved = errno;
+    if (!pthread_equal(pthread_self(), main_thread)) {
+        /* A worker thread must not touch the Lua state. */
+        pthread_kill(main_thread, signal_number);
+    } else if (mascon_interrupted()) {
+        ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
+        (void)written;
+        _exit(EXIT_INTERRUPTED);
+    } else {
+        interrupts = 1;
+        mascon_interrupt();
+        if (main_state) {
+            lua_sethook(main_state, raise_interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+        }
+    }
+    errno = saved;
+}
+
+static void catch_sigint(lua_State *L) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_sigint;
+    action.sa_flags = SA_RESTART; /* a write or read of the script goes on */
+    sigemptyset(&action.sa_mask);
+    main_thread = pthread_self();
+    main_state = L;
+    sigaction(SIGINT, &action, NULL);
+}
+
+/* Before the state is closed: from here on Ctrl-C ends the process. */
+static void release_sigint(void) {
+    signal(SIGINT, SIG_DFL);
+    main_state = NULL;
+}
+
+/* ---- print, io.write, file:write and os.exit --------------------------------------------- */
+
+/* A loop that only prints must end at Ctrl-C too, also when it is compiled. Each function below
+ * stands in front of the original, its upvalue 1, and changes nothing of the output. */
+
+static int forward(lua_State *L) {
+    int n = lua_gettop(L);
+    if (mascon_interrupted()) return luaL_error(L, "interrupted");
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, n, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+/* A bad argument is found here and not in the original, which would not know its name and position:
+ * those come from the Lua code that calls. */
+static int forward_write(lua_State *L) {
+    int first = lua_isuserdata(L, 1) ? 2 : 1;
+    for (int i = first; i <= lua_gettop(L); i++) luaL_checklstring(L, i, NULL);
+    return forward(L);
+}
+
+/* os.exit with the state closed, whatever its second argument. */
+static int close_and_exit(lua_State *L) {
+    int n = lua_gettop(L);
+    release_sigint();
+    lua_pushvalue(L, lua_upvalueindex(1));
+    if (n > 0) {
+        lua_pushvalue(L, 1);
+    } else {
+        lua_pushnil(L);
+    }
+    lua_pushboolean(L, 1);
+    lua_call(L, 2, 0);
+    return 0;
+}
+
+/* Replaces field name of the table at the top. */
+static void stand_before(lua_State *L, const char *name, lua_CFunction function) {
+    lua_getfield(L, -1, name);
+    lua_pushcclosure(L, function, 1);
+    lua_setfield(L, -2, name);
+}
+
+static void guard_output(lua_State *L) {
+    lua_pushvalue(L, LUA_GLOBALSINDEX);
+    stand_before(L, "print", forward);
+    lua_getfield(L, -1, "os");
+    stand_before(L, "exit", close_and_exit);
+    lua_pop(L, 1);
+    lua_getfield(L, -1, "io");
+    stand_before(L, "write", forward_write);
+    lua_getfield(L, -1, "stdout");
+    if (lua_getmetatable(L, -1)) {
+        lua_getfield(L, -1, "__index");
+        stand_before(L, "write", forward_write);
+        lua_pop(L, 2);
+    }
+    lua_pop(L, 3);
+}
+
+/* ---- Where things are -------------------------------------------------------------------- */
+
+/* The folder of this program, "" when the system does not say. */
+static void program_folder(char *folder, size_t size) {
+    ssize_t n = readlink("/proc/self/exe", folder, size - 1);
+    folder[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(folder, '/');
+    if (slash) *slash = 0;
+}
+
+/* 1 and *out = the real path of folder/tail when that exists. */
+static int find(const char *folder, const char *tail, char out[PATH_MAX]) {
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s", folder, tail);
+    return n > 0 && (size_t)n < sizeof path && realpath(path, out) != NULL;
+}
+
+/* Adds "folder/?.lua;" and, with packages, "folder/?/init.lua;" to the buffer. */
+static void add_folder(luaL_Buffer *b, const char *folder, int packages) {
+    if (strpbrk(folder, ";?")) {
+        fprintf(stderr, "mascon: no module is found in %s: its name has a ; or ?\n", folder);
+        return;
+    }
+    luaL_addstring(b, folder);
+    luaL_addstring(b, "/?.lua;");
+    if (!packages) return;
+    luaL_addstring(b, folder);
+    luaL_addstring(b, "/?/init.lua;");
+}
+
+/* Puts mascon's Lua files, the script's folder and the examples in front of package.path, and tells
+ * the Lua side which library this program is linked with (the variable MASCON_LIBRARY; one that is
+ * set already stays). Keeps mascon's Lua folder in the registry for tracebacks. */
+static void set_paths(lua_State *L, const char *script) {
+    char exe[PATH_MAX], lua[PATH_MAX], folder[PATH_MAX];
+    luaL_Buffer b;
+    program_folder(exe, sizeof exe);
+    luaL_buffinit(L, &b);
+    if (find(exe, "../lua/mascon/init.lua", lua) ||
+        find(exe, "../share/lua/5.1/mascon/init.lua", lua)) {
+        lua[strlen(lua) - strlen("/mascon/init.lua")] = 0;
+        add_folder(&b, lua, 1);
+    } else {
+        lua[0] = 0;
+    }
+    if (script) {
+        const char *slash = strrchr(script, '/');
+        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - script) : 1,
+                 slash ? script : ".");
+        add_folder(&b, slash == script ? "" : folder, 1);
+    }
+    if (find(exe, "../examples", folder)) add_folder(&b, folder, 0);
+    luaL_pushresult(&b);
+    lua_getglobal(L, "package");
+    lua_pushvalue(L, -2);
+    lua_getfield(L, -2, "path");
+    lua_concat(L, 2);
+    lua_setfield(L, -2, "path");
+    lua_pop(L, 2);
+
+    lua_pushstring(L, lua);
+    lua_setfield(L, LUA_REGISTRYINDEX, "mascon.lua");
+    Dl_info info;
+    if (dladdr((const void *)(uintptr_t)&mascon_version, &info) && info.dli_fname &&
+        realpath(info.dli_fname, folder)) {
+        setenv("MASCON_LIBRARY", folder, 0);
+    }
+}
+
+/* ---- Errors ------------------------------------------------------------------------------ */
+
+/* 1 for a frame that says nothing about the script: C functions and mascon's own Lua files. */
+static int is_noise(const lua_Debug *ar, const char *lua_folder) {
+    size_t n = strlen(lua_folder);
+    return strcmp(ar->what, "C") == 0 || strncmp(ar->source, "=mascon", 7) == 0 ||
+           (n > 0 && ar->source[0] == '@' && strncmp(ar->source + 1, lua_folder, n) == 0);
+}
+
+static void add_frame(lua_State *L, luaL_Buffer *b, const lua_Debug *ar) {
+    if (ar->currentline > 0) {
+        lua_pushfstring(L, "\n\t%s:%d: in ", ar->short_src, ar->currentline);
+    } else {
+        lua_pushfstring(L, "\n\t%s: in ", ar->short_src);
+    }
+    luaL_addvalue(b);
+    if (strcmp(ar->what, "main") == 0) {
+        luaL_addstring(b, "main chunk");
+        return;
+    }
+    if (ar->name && ar->name[0]) {
+        lua_pushfstring(L, "function '%s'", ar->name);
+    } else {
+        lua_pushfstring(L, "function <%s:%d>", ar->short_src, ar->linedefined);
+    }
+    luaL_addvalue(b);
+}
+
+/* Message handler: the message, then the frames of the script. All frames are shown with
+ * MASCON_DEBUG set, and where none is the script's. */
+static int explain(lua_State *L) {
+    enum { MAX_FRAMES = 40 };
+    lua_Debug ar;
+    luaL_Buffer b;
+    if (luaL_callmeta(L, 1, "__tostring") && lua_isstring(L, -1)) {
+        lua_replace(L, 1);
+    } else if (!lua_isstring(L, 1)) {
+        lua_settop(L, 1);
+        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+        lua_replace(L, 1);
+    }
+    lua_settop(L, 1);
+    lua_getfield(L, LUA_REGISTRYINDEX, "mascon.lua"); /* stays on the stack while it is used */
+    const char *lua_folder = lua_tostring(L, 2), *debug = getenv("MASCON_DEBUG");
+    int all = debug && *debug && strcmp(debug, "0") != 0;
+    int shown = 0, own = 0, level;
+    for (level = 1; !all && lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "S", &ar);
+        own += !is_noise(&ar, lua_folder ? lua_folder : "");
+    }
+    if (own == 0) all = 1;
+    luaL_buffinit(L, &b);
+    lua_pushvalue(L, 1);
+    luaL_addvalue(&b);
+    for (level = 1; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Snl", &ar);
+        if (all ? strcmp(ar.what, "C") == 0 && !(debug && *debug)
+                : is_noise(&ar, lua_folder ? lua_folder : "")) {
+            continue;
+        }
+        if (shown == 0) luaL_addstring(&b, "\nstack traceback:");
+        if (shown++ == MAX_FRAMES) {
+            luaL_addstring(&b, "\n\t...");
+            break;
+        }
+        add_frame(L, &b, &ar);
+    }
+    luaL_pushresult(&b);
+    return 1;
+}
+
+/* Prints the message at the top and gives the exit status that fits. */
+static int report(lua_State *L) {
+    const char *message = lua_tostring(L, -1);
+    fflush(stdout);
+    fprintf(stderr, "mascon: %s\n", message ? message : "(error without a message)");
+    int interrupted = interrupts && message && strstr(message, "interrupted") != NULL;
+    lua_pop(L, 1);
+    return interrupted ? EXIT_INTERRUPTED : EXIT_ERROR;
+}
+
+/* ---- Running ----------------------------------------------------------------------------- */
+
+/* Calls the function below n arguments. */
+static int call(lua_State *L, int n) {
+    int base = lua_gettop(L) - n;
+    lua_pushcfunction(L, explain);
+    lua_insert(L, base);
+    int failed = lua_pcall(L, n, 0, base);
+    int status = failed ? report(L) : 0;
+    lua_remove(L, base);
+    return status;
+}
+
+static int run_code(lua_State *L, const char *code) {
+    if (luaL_loadbuffer(L, code, strlen(code), "=(command line)")) return report(L);
+    return call(L, 0);
+}
+
+/* Runs argv[script] ("-": standard input) with what follows it as arguments. */
+static int run_script(lua_State *L, const char *name, int argc, char **argv, int script) {
+    if (luaL_loadfile(L, name)) return report(L);
+    int n = argc - script - 1;
+    if (n < 0) n = 0;
+    luaL_checkstack(L, n + 2, "too many arguments");
+    for (int i = 0; i < n; i++) lua_pushstring(L, argv[script + 1 + i]);
+    return call(L, n);
+}
+
+/* The global arg: [0] the script, positive its arguments, negative what stands before. */
+static void set_arg(lua_State *L, int argc, char **argv, int script) {
+    int zero = script < argc ? script : 0;
+    lua_createtable(L, argc - zero, zero + 1);
+    for (int i = 0; i < argc; i++) {
+        if (script >= argc && i > 0) break; /* -e CODE alone: only the program's name */
+        lua_pushstring(L, argv[i]);
+        lua_rawseti(L, -2, i - zero);
+    }
+    lua_setglobal(L, "arg");
+}
+
+static int usage_error(const char *format, const char *what) {
+    fprintf(stderr, format, what);
+    fputs(usage_text, stderr);
+    return EXIT_USAGE;
+}
+
+/* Protected: runs everything that the command line asks for. */
+static int run(lua_State *L) {
+    program *p = lua_touserdata(L, 1);
+    int argc = p->argc, i = 1, codes = 0;
+    char **argv = p->argv;
+    lua_settop(L, 0);
+    for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
+        if (strcmp(argv[i], "-e") == 0) {
+            codes++;
+            i++; /* main has checked that CODE follows */
+        } else if (strcmp(argv[i], "--") == 0) {
+            i++;
+            break;
+        }
+    }
+    /* Without a script to name, standard input is the script, unless there was code to run. */
+    int from_input = i < argc ? strcmp(argv[i], "-") == 0 : codes == 0;
+    const char *script = i < argc && !from_input ? argv[i] : NULL;
+
+    /* The collector rests while the libraries are opened. */
+    lua_gc(L, LUA_GCSTOP, 0);
+    luaL_openlibs(L);
+    lua_gc(L, LUA_GCRESTART, 0);
+    set_paths(L, script);
+    guard_output(L);
+    set_arg(L, argc, argv, i);
+    catch_sigint(L);
+    for (int k = 1; k < i && p->status == 0; k++) {
+        if (strcmp(argv[k], "-e") == 0) p->status = run_code(L, argv[++k]);
+    }
+    if (p->status == 0 && (script || from_input)) {
+        p->status = run_script(L, script, argc, argv, i);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    for (int i = 1; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(usage_text, stdout);
+            return 0;
+        }
+        if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0) {
+            printf("mascon %s, %s\n", mascon_version(), LUAJIT_VERSION);
+            return 0;
+        }
+        if (strcmp(argv[i], "--") == 0) break;
+        if (strcmp(argv[i], "-e") != 0) return usage_error("mascon: unknown option %s\n", argv[i]);
+        if (++i == argc) return usage_error("mascon: %s needs code to run\n", "-e");
+    }
+    if (argc == 1 && isatty(STDIN_FILENO)) {
+        return usage_error("mascon: %s\n", "the interactive session comes in a later version");
+    }
+    /* A line of output appears when it is written, also in a log or a pipe. */
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+    lua_State *L = luaL_newstate();
+    if (!L) {
+        fputs("mascon: not enough memory for a Lua state\n", stderr);
+        return EXIT_ERROR;
+    }
+    program p = {argc, argv, 0};
+    if (lua_cpcall(L, run, &p)) p.status = report(L);
+    release_sigint();
+    lua_close(L);
+    return p.status;
+}

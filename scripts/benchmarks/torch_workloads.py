@@ -1,0 +1,125 @@
+"""PyTorch's side of scripts/bench, once per round:
+python torch_workloads.py NAME CONFIG SECONDS THREADS DEVICE; prints "ms BEST MEDIAN COUNT".
+CONFIG is eager, channels_last or compiled."""
+import sys
+import time
+
+import torch
+from torch import nn
+
+name, config, seconds, threads, device = sys.argv[1:6]
+seconds = float(seconds)
+torch.set_num_threads(int(threads))
+torch.manual_seed(0)
+
+
+class SimpleCNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv_block_1 = nn.Sequential(
+            nn.Conv2d(3, 10, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(10, 10, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(10 * 16 * 16, 10))
+
+    def forward(self, x):
+        return self.classifier(self.conv_block_1(x))
+
+
+def prepare(model, x):
+    model, x = model.to(device), x.to(device)
+    if config == "channels_last":
+        model = model.to(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last)
+    if config == "compiled":
+        model = torch.compile(model)
+    return model, x
+
+
+def training_step(model, x, y):
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    loss_fn = nn.CrossEntropyLoss()
+
+    def step():
+        loss = loss_fn(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+    return step
+
+
+def w1():
+    model, x = prepare(SimpleCNN(), torch.rand(32, 3, 32, 32))
+    return training_step(model, x, torch.randint(0, 10, (32,)).to(device))
+
+
+def w4():
+    model, x = prepare(SimpleCNN().eval(), torch.rand(1, 3, 32, 32))
+
+    def forward():
+        with torch.inference_mode():
+            return model(x)
+    return forward
+
+
+def epoch():
+    """The lecture's epoch: 40,000 pictures through DataLoader and ToTensor; `config` is the number of
+    workers (workers0, workers2)."""
+    import os
+    import numpy as np
+    from PIL import Image
+    from torch.utils.data import DataLoader, Dataset
+    from torchvision.transforms import ToTensor
+
+    root = os.path.join(os.environ["MASCON_DATA"], "cifar-10-batches-bin")
+    raw = np.concatenate([np.fromfile(os.path.join(root, f"data_batch_{i}.bin"), np.uint8).reshape(-1, 3073)
+                          for i in range(1, 6)])
+    pictures = raw[:40000, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).copy()
+    labels = raw[:40000, 0].astype(np.int64)
+
+    class Pictures(Dataset):
+        transform = ToTensor()
+
+        def __len__(self):
+            return len(labels)
+
+        def __getitem__(self, i):
+            return self.transform(Image.fromarray(pictures[i])), int(labels[i])
+
+    loader = DataLoader(Pictures(), batch_size=32, shuffle=True, num_workers=int(config[-1]))
+    model = SimpleCNN()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    loss_fn = nn.CrossEntropyLoss()
+
+    def run():
+        total = correct = 0
+        for x, y in loader:
+            scores = model(x)
+            loss = loss_fn(scores, y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+            correct += (scores.argmax(dim=1) == y).sum().item() / len(y)
+    return run
+
+
+fn = {"w1": w1, "w4": w4, "epoch": epoch}[name]()
+times = []
+if name == "epoch":
+    begun = time.perf_counter()
+    fn()
+    times.append((time.perf_counter() - begun) * 1e3)
+else:
+    for _ in range(3):
+        fn()
+    warm = time.perf_counter() + min(1, seconds / 3)
+    while time.perf_counter() < warm:
+        fn()
+    stop = time.perf_counter() + seconds
+    while time.perf_counter() < stop:
+        begun = time.perf_counter()
+        fn()
+        times.append((time.perf_counter() - begun) * 1e3)
+times.sort()
+print(f"ms {times[0]:.6f} {times[(len(times) + 1) // 2 - 1]:.6f} {len(times)}")

@@ -1,0 +1,105 @@
+--- What scripts/bench times. Called as a program of its own, once per round:
+-- build/mascon scripts/benchmarks/workloads.lua NAME SECONDS THREADS DEVICE; prints "ms VALUE..." .
+
+local mascon = require "mascon"
+local nn, optim = mascon.nn, mascon.optim
+local now = require "mascon.ffi".now
+
+local SimpleCNN = nn.Module:extend "SimpleCNN"
+
+function SimpleCNN:init()
+  self.conv_block_1 = nn.Sequential(
+    nn.Conv2d(3, 10, { kernel_size = 3, padding = 1 }), nn.ReLU(),
+    nn.Conv2d(10, 10, { kernel_size = 3, padding = 1 }), nn.ReLU(), nn.MaxPool2d(2))
+  self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(10 * 16 * 16, 10))
+end
+
+function SimpleCNN:forward(x)
+  return self.classifier(self.conv_block_1(x))
+end
+
+--- Calls fn until the seconds are over; the milliseconds of each call after a warm-up.
+local function measure(fn, seconds)
+  local warm = now() + math.min(1, seconds / 3)
+  repeat
+    fn()
+  until now() > warm
+  local times, stop = {}, now() + seconds
+  repeat
+    local begun = now()
+    fn()
+    times[#times + 1] = (now() - begun) * 1e3
+  until now() > stop
+  return times
+end
+
+local function picture_batch(n)
+  local x = require "mascon.create".new_nhwc("batch", { n, 3, 32, 32 })
+  return x:uniform_()
+end
+
+local workloads = {}
+
+function workloads.w1(device)
+  local model = SimpleCNN():to(device)
+  local optimizer = optim.Adam(model:parameters(), { lr = 1e-3 })
+  local loss_fn = nn.CrossEntropyLoss()
+  local x, y = picture_batch(32):to(device), mascon.randint(1, 10, { 32 }):to(device)
+  return function()
+    local loss = loss_fn(model(x), y)
+    optimizer:zero_grad()
+    loss:backward()
+    optimizer:step()
+    return loss:item()
+  end
+end
+
+function workloads.w4(device)
+  local model = SimpleCNN():to(device):eval()
+  local x = picture_batch(1):to(device)
+  local function forward()
+    return model(x)
+  end
+  return function()
+    return mascon.inference_mode(forward)
+  end
+end
+
+--- Training on 40,000 pictures as the lecture's script does, loader included; one call is an epoch.
+function workloads.epoch(device)
+  local T = mascon.transforms
+  local ds = mascon.datasets.CIFAR10 { train = true, transform = T.Compose { T.ToTensor() } }
+  local train = mascon.data.random_split(ds, { 40000, 10000 })[1]
+  local loader = mascon.data.DataLoader(train, { batch_size = 32, shuffle = true, num_workers = 2 })
+  local model = SimpleCNN():to(device)
+  local optimizer = optim.Adam(model:parameters(), { lr = 1e-3 })
+  local loss_fn = nn.CrossEntropyLoss()
+  return function()
+    model:train()
+    local total, correct = 0, 0
+    for X, y in loader() do
+      X, y = X:to(device), y:to(device)
+      local scores = model(X)
+      local loss = loss_fn(scores, y)
+      optimizer:zero_grad()
+      loss:backward()
+      optimizer:step()
+      total, correct = total + loss:item(), correct + scores:argmax(2):eq(y):sum():item() / #y
+    end
+  end
+end
+
+local name, seconds, threads, device = ...
+mascon.manual_seed(0)
+mascon.set_num_threads(tonumber(threads))
+local fn = workloads[name](device)
+local times
+if name == "epoch" then
+  local begun = now()
+  fn()
+  times = { (now() - begun) * 1e3 }
+else
+  times = measure(fn, tonumber(seconds))
+end
+table.sort(times)
+print(("ms %.6f %.6f %d"):format(times[1], times[math.ceil(#times / 2)], #times))
