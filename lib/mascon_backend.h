@@ -1,0 +1,113 @@
+/* mascon_backend.h: what a backend fills in, and what a kernel may see.
+ *
+ * A backend is a table of kernels, one per op id, plus memory functions. The core calls `wish` to
+ * learn whether a kernel can serve a call and in which layouts it wants the tensors, converts what
+ * differs, and calls `run`. A kernel never allocates tensors, never converts, never calls another op.
+ */
+#ifndef MASCON_BACKEND_H
+#define MASCON_BACKEND_H
+
+#include "mascon.h"
+
+/* The op ids. ORDER: the order of ops.def; ids never appear in files. */
+enum {
+#define OP(name) MASCON_OP_##name,
+#include "ops/ops.def"
+#undef OP
+    MASCON_OP_COUNT
+};
+
+/* The visible head of every mascon_tensor. Strides are in elements and may be 0 (expanded). */
+typedef struct mascon_view {
+    void *data; /* the first element, offset included */
+    int64_t numel;
+    int64_t shape[MASCON_MAX_DIMS];
+    int64_t stride[MASCON_MAX_DIMS];
+    int32_t ndim;
+    int32_t device;
+    uint8_t dtype;
+    uint8_t layout;     /* MASCON_LAYOUT_* */
+    uint8_t contiguous; /* dense row-major (an nhwc tensor may be both, where C = 1 or H = W = 1) */
+} mascon_view;
+
+static inline const mascon_view *mascon_see(const mascon_tensor *t) {
+    return (const mascon_view *)(const void *)t;
+}
+
+/* ---- Kernels ---- */
+
+/* In which memory a kernel wants a tensor. */
+enum {
+    MASCON_WISH_ANY = 0, /* as it is: any strides. For a dst: the layout of src[0] where the shapes
+                            are equal, else row-major */
+    MASCON_WISH_ROW,     /* dense row-major */
+    MASCON_WISH_NHWC     /* four dimensions, dense channels-last */
+};
+
+typedef struct mascon_wish {
+    uint8_t src[MASCON_MAX_SRC], dst[MASCON_MAX_DST];
+    const char *kernel; /* name for the profile, static; may stay NULL */
+} mascon_wish;
+
+/* What a running kernel gets besides the call. */
+typedef struct mascon_exec {
+    void *workspace; /* as many bytes as workspace() asked for, 64-byte aligned, uninitialised */
+    void *stream;    /* the device's current stream; NULL on the CPU */
+} mascon_exec;
+
+typedef struct mascon_kernel {
+    /* 1 where the kernel serves this call (src filled, dst shapes known through dst's views, whose
+     * data is NULL); fills w, which comes zeroed. NULL: serves every call, any strides. */
+    int (*wish)(const mascon_call *call, mascon_wish *w);
+    /* Bytes of scratch memory; NULL: none. */
+    size_t (*workspace)(const mascon_call *call);
+    /* Computes dst from src. Writes every element of dst. Returns a status; on failure it has
+     * called masconI_fail with what is wrong. */
+    mascon_status (*run)(mascon_call *call, mascon_exec *exec);
+} mascon_kernel;
+
+#define MASCON_BACKEND_ABI 1
+
+typedef struct mascon_backend {
+    uint32_t abi;  /* MASCON_BACKEND_ABI */
+    uint32_t size; /* sizeof(mascon_backend) */
+    uint64_t ops_hash;
+    const char *name; /* "cpu", "reference", "cuda" */
+    /* memory: raw blocks, below the caching allocator */
+    mascon_status (*alloc)(int32_t device, size_t bytes, void **out);
+    void (*free)(int32_t device, void *block);
+    mascon_status (*info)(int32_t device, int64_t *total, int64_t *available);
+    /* copies between this device and the host, or within the device */
+    mascon_status (*copy)(void *dst, int32_t dst_device, const void *src, int32_t src_device,
+                          size_t bytes);
+    mascon_status (*synchronize)(int32_t device);
+    const mascon_kernel *const *kernels; /* MASCON_OP_COUNT of them; NULL: not offered */
+} mascon_backend;
+
+/* ---- Errors, for kernels and shape rules ---- */
+
+/* Fills this thread's error record and returns code. The first sentence of the message names the
+ * argument and the found and the allowed value; mascon_invoke adds op, shapes and options. */
+mascon_status masconI_fail_at(const char *file, int line, mascon_status code, const char *format,
+                              ...) __attribute__((format(printf, 4, 5)));
+#define masconI_fail(code, ...) masconI_fail_at(__FILE__, __LINE__, code, __VA_ARGS__)
+/* Adds the hint to the record just filled; returns its code. */
+mascon_status masconI_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Returns from the function with the status where it is not MASCON_OK. */
+#define MASCON_TRY(expression)                                                                     \
+    do {                                                                                           \
+        mascon_status try_status = (expression);                                                   \
+        if (try_status != MASCON_OK) return try_status;                                            \
+    } while (0)
+
+/* ---- Work in parallel (core/threads.c) ---- */
+
+/* Runs slice(context, i, thread) for every i in 0..n-1, each exactly once, on the pool's threads and the
+ * caller's; returns when all are done. thread is in 0..mascon_num_threads()-1 and unique among the
+ * slices that run at the same time in this call. Which thread runs a slice is not fixed: a result
+ * must depend on i alone. A nested call, or one that finds the pool busy, runs its slices itself. */
+void masconI_parallel(int64_t n, void (*slice)(void *context, int64_t i, int thread),
+                      void *context);
+
+#endif
