@@ -1,0 +1,36 @@
+/* relu.c: max(x, 0) and its backward op. */
+#include "core/op.h"
+
+static mascon_status infer(mascon_call *call, mascon_meta *out) {
+    masconI_like(&out[0], SRC(call, 0));
+    return MASCON_OK;
+}
+
+/* dx = dy where y > 0 */
+static mascon_status grad(mascon_grad *g) {
+    return masconI_emit(MASCON_OP_relu_bwd, &g->dx[0], 2,
+                        (mascon_tensor *[]){g->dy[0], g->call->dst[0]}, NULL);
+}
+
+const mascon_op mascon_op_relu = {
+    .name = "relu",
+    .inputs = "x",
+    .outputs = "y",
+    .flags = MASCON_OPF_IN_PLACE,
+    .dtypes = MASCON_T_NUMBER,
+    .summary = "max(x, 0), element by element",
+    .example = "mascon.relu(mascon.tensor{-1, 2})",
+    .infer = infer,
+    .grad = grad,
+    .saves = "y",
+};
+
+const mascon_op mascon_op_relu_bwd = {
+    .name = "relu_bwd",
+    .inputs = "dy y",
+    .outputs = "dx",
+    .flags = MASCON_OPF_BACKWARD,
+    .dtypes = MASCON_T_NUMBER,
+    .summary = "gradient of relu: dy where y > 0, else 0",
+    .infer = infer,
+};

@@ -1,0 +1,145 @@
+/* conv2d.c: reference kernels of conv2d and its backward ops.
+ *
+ * x {n, c, h, w}, weight {oc, c / groups, kh, kw}, bias {oc}, y {n, oc, oh, ow}. An output element
+ * (oc, oh, ow) meets input row oh * sh - top + i * dh with kernel row i, and so for columns. */
+#include "ops/nn.h"
+#include "reference/reference.h"
+
+static double at4(const mascon_view *v, int64_t a, int64_t b, int64_t c, int64_t d) {
+    return masconI_load(v->data, v->dtype, masconR_position(v, (int64_t[]){a, b, c, d}));
+}
+
+static double one_output(const mascon_window2d *w, const mascon_view *x, const mascon_view *weight,
+                         int64_t n, int64_t oc, int64_t oh, int64_t ow) {
+    const int64_t per_group = w->c / w->groups, first = oc / (w->oc / w->groups) * per_group;
+    double sum = 0;
+    for (int64_t c = 0; c < per_group; c++) {
+        for (int64_t i = 0; i < w->kh; i++) {
+            const int64_t row = masconI_window_input(oh, i, w->sh, w->dh, w->top, w->h);
+            if (row < 0) continue;
+            for (int64_t j = 0; j < w->kw; j++) {
+                const int64_t column = masconI_window_input(ow, j, w->sw, w->dw, w->left, w->w);
+                if (column < 0) continue;
+                sum += at4(x, n, first + c, row, column) * at4(weight, oc, c, i, j);
+            }
+        }
+    }
+    return sum;
+}
+
+static mascon_status conv2d(mascon_call *call, mascon_exec *exec) {
+    (void)exec;
+    const mascon_view *y = DST(call, 0);
+    const mascon_view *bias = call->n_src > 2 && call->src[2] ? SRC(call, 2) : NULL;
+    mascon_window2d w;
+    masconI_window2d(call, &w);
+    int64_t at = 0;
+    for (int64_t n = 0; n < w.n; n++) {
+        for (int64_t oc = 0; oc < w.oc; oc++) {
+            const double start = bias ? masconR_get(bias, oc) : 0;
+            for (int64_t oh = 0; oh < w.oh; oh++) {
+                for (int64_t ow = 0; ow < w.ow; ow++) {
+                    masconR_set(y, at++,
+                                start + one_output(&w, SRC(call, 0), SRC(call, 1), n, oc, oh, ow));
+                }
+            }
+        }
+    }
+    return MASCON_OK;
+}
+
+/* dx[n, c, row, column] = the sum over oc, i, j of dy at the output that meets it, times weight */
+static double one_input(const mascon_window2d *w, const mascon_view *dy, const mascon_view *weight,
+                        int64_t n, int64_t c, int64_t row, int64_t column) {
+    const int64_t in_group = w->c / w->groups, out_group = w->oc / w->groups;
+    const int64_t first = c / in_group * out_group;
+    double sum = 0;
+    for (int64_t oc = first; oc < first + out_group; oc++) {
+        for (int64_t i = 0; i < w->kh; i++) {
+            const int64_t oh = masconI_window_output(row, i, w->sh, w->dh, w->top, w->oh);
+            if (oh < 0) continue;
+            for (int64_t j = 0; j < w->kw; j++) {
+                const int64_t ow = masconI_window_output(column, j, w->sw, w->dw, w->left, w->ow);
+                if (ow < 0) continue;
+                sum += at4(dy, n, oc, oh, ow) * at4(weight, oc, c % in_group, i, j);
+            }
+        }
+    }
+    return sum;
+}
+
+static mascon_status conv2d_bwd_data(mascon_call *call, mascon_exec *exec) {
+    (void)exec;
+    const mascon_view *dx = DST(call, 0);
+    mascon_window2d w;
+    masconI_window2d(call, &w);
+    int64_t at = 0;
+    for (int64_t n = 0; n < w.n; n++) {
+        for (int64_t c = 0; c < w.c; c++) {
+            for (int64_t row = 0; row < w.h; row++) {
+                for (int64_t column = 0; column < w.w; column++) {
+                    masconR_set(dx, at++,
+                                one_input(&w, SRC(call, 0), SRC(call, 1), n, c, row, column));
+                }
+            }
+        }
+    }
+    return MASCON_OK;
+}
+
+/* dw[oc, c, i, j] = the sum over n, oh, ow of dy times the x it met; input is c with its group */
+static double one_weight(const mascon_window2d *w, const mascon_view *x, const mascon_view *dy,
+                         int64_t oc, int64_t input, int64_t i, int64_t j) {
+    double sum = 0;
+    for (int64_t n = 0; n < w->n; n++) {
+        for (int64_t oh = 0; oh < w->oh; oh++) {
+            const int64_t row = masconI_window_input(oh, i, w->sh, w->dh, w->top, w->h);
+            if (row < 0) continue;
+            for (int64_t ow = 0; ow < w->ow; ow++) {
+                const int64_t column = masconI_window_input(ow, j, w->sw, w->dw, w->left, w->w);
+                if (column < 0) continue;
+                sum += at4(x, n, input, row, column) * at4(dy, n, oc, oh, ow);
+            }
+        }
+    }
+    return sum;
+}
+
+static mascon_status conv2d_bwd_weight(mascon_call *call, mascon_exec *exec) {
+    (void)exec;
+    const mascon_view *x = SRC(call, 0), *dy = SRC(call, 1), *dw = DST(call, 0);
+    mascon_window2d w;
+    masconI_window2d(call, &w);
+    const int64_t in_group = w.c / w.groups, out_group = w.oc / w.groups;
+    int64_t at = 0;
+    for (int64_t oc = 0; oc < w.oc; oc++) {
+        for (int64_t c = 0; c < in_group; c++) {
+            const int64_t input = oc / out_group * in_group + c;
+            for (int64_t i = 0; i < w.kh; i++) {
+                for (int64_t j = 0; j < w.kw; j++) {
+                    masconR_set(dw, at++, one_weight(&w, x, dy, oc, input, i, j));
+                }
+            }
+        }
+    }
+    if (call->n_dst < 2) return MASCON_OK;
+    for (int64_t oc = 0; oc < w.oc; oc++) {
+        double sum = 0;
+        for (int64_t n = 0; n < w.n; n++) {
+            for (int64_t i = 0; i < w.oh * w.ow; i++) sum += at4(dy, n, oc, i / w.ow, i % w.ow);
+        }
+        masconR_set(DST(call, 1), oc, sum);
+    }
+    return MASCON_OK;
+}
+
+/* A gradient takes the layout of its tensor, and weights lie channels-last. */
+static int wish_bwd_weight(const mascon_call *call, mascon_wish *w) {
+    (void)call;
+    w->dst[0] = MASCON_WISH_NHWC;
+    return 1;
+}
+
+const mascon_kernel masconR_conv2d = {.run = conv2d};
+const mascon_kernel masconR_conv2d_bwd_data = {.run = conv2d_bwd_data};
+const mascon_kernel masconR_conv2d_bwd_weight = {.wish = wish_bwd_weight, .run = conv2d_bwd_weight};
