@@ -1,0 +1,445 @@
+/* dnnl.c: the shim over oneDNN's C API, release 2.6 or 3.x. See dnnl.h.
+ *
+ * One engine for the process, made on first use and never destroyed. A primitive keeps a few sets of
+ * arguments (memory objects and a stream); a run takes a set out of its slot and puts it back, so
+ * concurrent runs never share one.
+ */
+#include "cpu/dnnl.h"
+
+#include <dnnl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The OpenMP runtime that oneDNN brings; absent where it was built without threads. */
+extern int omp_get_max_threads(void) __attribute__((weak));
+extern void omp_set_num_threads(int n) __attribute__((weak));
+
+/* ---- The library ---- */
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static dnnl_engine_t engine;
+static const char *refusal;
+
+static void open_engine(void) {
+    const dnnl_version_t *version = dnnl_version();
+    if (version->cpu_runtime != DNNL_RUNTIME_OMP && version->cpu_runtime != DNNL_RUNTIME_SEQ) {
+        refusal = "this oneDNN library was built for another thread runtime than OpenMP, which "
+                  "mascon cannot limit to one thread";
+    } else if (version->cpu_runtime == DNNL_RUNTIME_OMP &&
+               (!omp_get_max_threads || !omp_set_num_threads)) {
+        refusal = "the OpenMP library of oneDNN is not visible";
+    } else if (version->major != DNNL_VERSION_MAJOR) {
+        refusal = "the oneDNN library is of another major release than the one mascon was built with";
+    } else if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) {
+        refusal = "oneDNN offers no engine for this processor";
+    }
+}
+
+int masconI_dnnl_usable(const char **why) {
+    pthread_once(&once, open_engine);
+    if (why) *why = refusal;
+    return refusal == NULL;
+}
+
+/* Limits OpenMP to one thread for the calling thread; the value to give back to restore. */
+static int limit_begin(void) {
+    if (!omp_get_max_threads || !omp_set_num_threads) return 1;
+    const int before = omp_get_max_threads();
+    if (before != 1) omp_set_num_threads(1);
+    return before;
+}
+
+static void limit_end(int before) {
+    if (before != 1) omp_set_num_threads(before);
+}
+
+static mascon_status failed(dnnl_status_t status, const char *what) {
+    if (status == dnnl_out_of_memory) return masconI_fail(MASCON_E_OOM, "no memory for oneDNN");
+    return masconI_fail(MASCON_E_BACKEND, "oneDNN could not %s (its status %d)", what, (int)status);
+}
+
+/* ---- Memory descriptors: a struct in 2.x, an owned pointer in 3.x ---- */
+
+#if DNNL_VERSION_MAJOR >= 3
+typedef dnnl_memory_desc_t desc;
+#define REF(d) (d)
+static void desc_free(desc *d) {
+    if (*d) dnnl_memory_desc_destroy(*d);
+    *d = NULL;
+}
+static int desc_exists(const desc *d) { return *d != NULL; }
+static dnnl_status_t desc_strided(desc *d, int n, const dnnl_dims_t dims,
+                                  const dnnl_dims_t strides) {
+    return dnnl_memory_desc_create_with_strides(d, n, dims, dnnl_f32, strides);
+}
+static dnnl_status_t desc_any(desc *d, int n, const dnnl_dims_t dims) {
+    return dnnl_memory_desc_create_with_tag(d, n, dims, dnnl_f32, dnnl_format_tag_any);
+}
+static dnnl_status_t desc_query(desc *d, const_dnnl_primitive_desc_t pd, dnnl_query_t what) {
+    const_dnnl_memory_desc_t found = dnnl_primitive_desc_query_md(pd, what, 0);
+    return found ? dnnl_memory_desc_clone(d, found) : dnnl_runtime_error;
+}
+#else
+typedef dnnl_memory_desc_t desc;
+#define REF(d) (&(d))
+static void desc_free(desc *d) { memset(d, 0, sizeof *d); }
+static int desc_exists(const desc *d) { return d->ndims != 0; }
+static dnnl_status_t desc_strided(desc *d, int n, const dnnl_dims_t dims,
+                                  const dnnl_dims_t strides) {
+    return dnnl_memory_desc_init_by_strides(d, n, dims, dnnl_f32, strides);
+}
+static dnnl_status_t desc_any(desc *d, int n, const dnnl_dims_t dims) {
+    return dnnl_memory_desc_init_by_tag(d, n, dims, dnnl_f32, dnnl_format_tag_any);
+}
+static dnnl_status_t desc_query(desc *d, const_dnnl_primitive_desc_t pd, dnnl_query_t what) {
+    const dnnl_memory_desc_t *found = dnnl_primitive_desc_query_md(pd, what, 0);
+    if (!found) return dnnl_runtime_error;
+    *d = *found;
+    return dnnl_success;
+}
+#endif
+
+/* ---- Primitives ---- */
+
+enum { X = 0, WEIGHT, BIAS, Y, SCRATCH, PARTS };
+enum { SLOTS = 8 };
+
+typedef struct arguments {
+    dnnl_stream_t stream;
+    dnnl_memory_t memory[PARTS];
+    dnnl_memory_t plain; /* weights as O-H-W-I, for packing */
+} arguments;
+
+struct masconI_dnnl {
+    int64_t kind;
+    dnnl_primitive_t run, reorder; /* reorder: NULL where the primitive takes plain weights */
+    desc part[PARTS], plain;
+    size_t scratch, packed;
+    char name[48];
+    _Atomic(arguments *) slot[SLOTS];
+};
+
+static void arguments_free(arguments *a) {
+    if (!a) return;
+    for (int i = 0; i < PARTS; i++) {
+        if (a->memory[i]) dnnl_memory_destroy(a->memory[i]);
+    }
+    if (a->plain) dnnl_memory_destroy(a->plain);
+    if (a->stream) dnnl_stream_destroy(a->stream);
+    free(a);
+}
+
+static arguments *arguments_new(masconI_dnnl *d) {
+    arguments *a = calloc(1, sizeof *a);
+    if (!a) return NULL;
+    dnnl_status_t s = dnnl_stream_create(&a->stream, engine, dnnl_stream_default_flags);
+    for (int i = 0; i < PARTS && s == dnnl_success; i++) {
+        if (desc_exists(&d->part[i])) {
+            s = dnnl_memory_create(&a->memory[i], REF(d->part[i]), engine, DNNL_MEMORY_NONE);
+        }
+    }
+    if (s == dnnl_success && d->reorder) {
+        s = dnnl_memory_create(&a->plain, REF(d->plain), engine, DNNL_MEMORY_NONE);
+    }
+    if (s != dnnl_success) {
+        arguments_free(a);
+        return NULL;
+    }
+    return a;
+}
+
+/* A set for this run: the first one found in a slot, else a new one. *at remembers the slot. */
+static arguments *take(masconI_dnnl *d, int *at) {
+    for (int i = 0; i < SLOTS; i++) {
+        arguments *a = atomic_load_explicit(&d->slot[i], memory_order_relaxed);
+        if (a && (a = atomic_exchange(&d->slot[i], NULL)) != NULL) {
+            *at = i;
+            return a;
+        }
+    }
+    *at = 0;
+    return arguments_new(d);
+}
+
+static void give(masconI_dnnl *d, arguments *a, int at) {
+    for (int i = 0; i < SLOTS; i++) {
+        arguments *none = NULL;
+        if (atomic_compare_exchange_strong(&d->slot[(at + i) % SLOTS], &none, a)) return;
+    }
+    arguments_free(a);
+}
+
+void masconI_dnnl_free(masconI_dnnl *d) {
+    if (!d) return;
+    for (int i = 0; i < SLOTS; i++) arguments_free(atomic_load(&d->slot[i]));
+    if (d->run) dnnl_primitive_destroy(d->run);
+    if (d->reorder) dnnl_primitive_destroy(d->reorder);
+    for (int i = 0; i < PARTS; i++) desc_free(&d->part[i]);
+    desc_free(&d->plain);
+    free(d);
+}
+
+/* What the caller's memory looks like, and what is left to oneDNN. */
+typedef struct request {
+    desc x, weight, bias, y;
+    dnnl_dims_t stride, dilation, before, after;
+} request;
+
+static void request_free(request *r) {
+    desc_free(&r->x);
+    desc_free(&r->weight);
+    desc_free(&r->bias);
+    desc_free(&r->y);
+}
+
+static dnnl_status_t channels_last(desc *d, int64_t n, int64_t c, int64_t h, int64_t w) {
+    const dnnl_dims_t dims = {n, c, h, w}, strides = {h * w * c, 1, w * c, c};
+    return desc_strided(d, 4, dims, strides);
+}
+
+static dnnl_status_t bias_desc(desc *d, int64_t oc) {
+    const dnnl_dims_t dims = {oc}, strides = {1};
+    return desc_strided(d, 1, dims, strides);
+}
+
+/* Weights {oc, c / groups, kh, kw} in O-H-W-I memory, with a group dimension in front where there
+ * are groups. plain NULL: format left to oneDNN. */
+static dnnl_status_t weight_desc(desc *d, const masconI_conv *v, int plain) {
+    const int64_t g = v->groups, o = v->oc / g, i = v->c / g, a = v->kh * v->kw * i;
+    const dnnl_dims_t grouped = {g, o, i, v->kh, v->kw};
+    const dnnl_dims_t grouped_strides = {o * a, a, 1, v->kw * i, i};
+    const dnnl_dims_t dims = {o, i, v->kh, v->kw}, strides = {a, 1, v->kw * i, i};
+    if (g > 1) return plain ? desc_strided(d, 5, grouped, grouped_strides) : desc_any(d, 5, grouped);
+    return plain ? desc_strided(d, 4, dims, strides) : desc_any(d, 4, dims);
+}
+
+static dnnl_status_t request_fill(request *r, const masconI_conv *v) {
+    *r = (request){.stride = {v->sh, v->sw},
+                   .dilation = {v->dh - 1, v->dw - 1},
+                   .before = {v->top, v->left},
+                   .after = {v->bottom, v->right}};
+    dnnl_status_t s = channels_last(&r->x, v->n, v->c, v->h, v->w);
+    if (s == dnnl_success) s = channels_last(&r->y, v->n, v->oc, v->oh, v->ow);
+    if (s == dnnl_success) s = weight_desc(&r->weight, v, 0);
+    if (s == dnnl_success && v->bias) s = bias_desc(&r->bias, v->oc);
+    return s;
+}
+
+#if DNNL_VERSION_MAJOR >= 3
+static dnnl_status_t describe(dnnl_primitive_desc_t *pd, int64_t kind, const request *r,
+                              const_dnnl_primitive_attr_t attr) {
+    dnnl_primitive_desc_t forward = NULL;
+    dnnl_status_t s = dnnl_convolution_forward_primitive_desc_create(
+        &forward, engine, dnnl_forward_training, dnnl_convolution_direct, r->x, r->weight,
+        kind == MASCON_CONV_BWD_DATA ? NULL : r->bias, r->y, r->stride, r->dilation, r->before,
+        r->after, attr);
+    if (s != dnnl_success || kind == MASCON_CONV_FORWARD) {
+        *pd = forward;
+        return s;
+    }
+    if (kind == MASCON_CONV_BWD_DATA) {
+        s = dnnl_convolution_backward_data_primitive_desc_create(
+            pd, engine, dnnl_convolution_direct, r->x, r->weight, r->y, r->stride, r->dilation,
+            r->before, r->after, forward, attr);
+    } else {
+        s = dnnl_convolution_backward_weights_primitive_desc_create(
+            pd, engine, dnnl_convolution_direct, r->x, r->weight, r->bias, r->y, r->stride,
+            r->dilation, r->before, r->after, forward, attr);
+    }
+    dnnl_primitive_desc_destroy(forward);
+    return s;
+}
+#else
+static dnnl_status_t describe(dnnl_primitive_desc_t *pd, int64_t kind, const request *r,
+                              const_dnnl_primitive_attr_t attr) {
+    const desc *bias = desc_exists(&r->bias) && kind != MASCON_CONV_BWD_DATA ? &r->bias : NULL;
+    dnnl_convolution_desc_t forward, backward;
+    dnnl_primitive_desc_t hint = NULL;
+    dnnl_status_t s = dnnl_dilated_convolution_forward_desc_init(
+        &forward, dnnl_forward_training, dnnl_convolution_direct, &r->x, &r->weight, bias, &r->y,
+        r->stride, r->dilation, r->before, r->after);
+    if (s == dnnl_success) s = dnnl_primitive_desc_create(&hint, &forward, attr, engine, NULL);
+    if (s != dnnl_success || kind == MASCON_CONV_FORWARD) {
+        *pd = hint;
+        return s;
+    }
+    if (kind == MASCON_CONV_BWD_DATA) {
+        s = dnnl_dilated_convolution_backward_data_desc_init(
+            &backward, dnnl_convolution_direct, &r->x, &r->weight, &r->y, r->stride, r->dilation,
+            r->before, r->after);
+    } else {
+        s = dnnl_dilated_convolution_backward_weights_desc_init(
+            &backward, dnnl_convolution_direct, &r->x, &r->weight, bias, &r->y, r->stride,
+            r->dilation, r->before, r->after);
+    }
+    if (s == dnnl_success) s = dnnl_primitive_desc_create(pd, &backward, attr, engine, hint);
+    dnnl_primitive_desc_destroy(hint);
+    return s;
+}
+#endif
+
+/* The primitive that brings weights from O-H-W-I into packed form, or back for a gradient. */
+static dnnl_status_t make_reorder(masconI_dnnl *d) {
+    const int back = d->kind == MASCON_CONV_BWD_WEIGHT;
+    dnnl_primitive_desc_t pd;
+    dnnl_status_t s =
+        dnnl_reorder_primitive_desc_create(&pd, REF(*(back ? &d->part[WEIGHT] : &d->plain)), engine,
+                                           REF(*(back ? &d->plain : &d->part[WEIGHT])), engine, NULL);
+    if (s != dnnl_success) return s;
+    s = dnnl_primitive_create(&d->reorder, pd);
+    dnnl_primitive_desc_destroy(pd);
+    return s;
+}
+
+static dnnl_status_t fill(masconI_dnnl *d, const masconI_conv *v, const_dnnl_primitive_desc_t pd) {
+    const int data = v->kind == MASCON_CONV_BWD_DATA, back = v->kind == MASCON_CONV_BWD_WEIGHT;
+    dnnl_status_t s =
+        desc_query(&d->part[X], pd, data ? dnnl_query_diff_src_md : dnnl_query_src_md);
+    if (s == dnnl_success) {
+        s = desc_query(&d->part[WEIGHT], pd,
+                       back ? dnnl_query_diff_weights_md : dnnl_query_weights_md);
+    }
+    if (s == dnnl_success) {
+        s = desc_query(&d->part[Y], pd,
+                       data || back ? dnnl_query_diff_dst_md : dnnl_query_dst_md);
+    }
+    if (s == dnnl_success && v->bias && !data) s = bias_desc(&d->part[BIAS], v->oc);
+    if (s == dnnl_success) s = desc_query(&d->part[SCRATCH], pd, dnnl_query_scratchpad_md);
+    if (s == dnnl_success) s = weight_desc(&d->plain, v, 1);
+    if (s != dnnl_success) return s;
+    d->scratch = dnnl_memory_desc_get_size(REF(d->part[SCRATCH]));
+    if (!d->scratch) desc_free(&d->part[SCRATCH]);
+    if (!dnnl_memory_desc_equal(REF(d->plain), REF(d->part[WEIGHT]))) {
+        d->packed = dnnl_memory_desc_get_size(REF(d->part[WEIGHT]));
+        s = make_reorder(d);
+        if (s != dnnl_success) return s;
+    }
+    return dnnl_primitive_create(&d->run, pd);
+}
+
+/* oneDNN's plain loops: slower than ours would be. */
+static int is_slow(const char *name) { return strncmp(name, "ref", 3) == 0; }
+
+static dnnl_status_t build(masconI_dnnl *d, const masconI_conv *v, int *slow) {
+    request r;
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t s = request_fill(&r, v);
+    if (s == dnnl_success) s = dnnl_primitive_attr_create(&attr);
+    if (s == dnnl_success) {
+        s = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    }
+    if (s == dnnl_success) s = describe(&pd, v->kind, &r, attr);
+    if (s == dnnl_success) {
+        const char *name = "";
+        s = dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
+        strncpy(d->name, name, sizeof d->name - 1);
+        *slow = is_slow(name);
+        if (s == dnnl_success && !*slow) s = fill(d, v, pd);
+    }
+    if (pd) dnnl_primitive_desc_destroy(pd);
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    request_free(&r);
+    return s;
+}
+
+mascon_status masconI_dnnl_new(const masconI_conv *conv, masconI_dnnl **out) {
+    *out = NULL;
+    if (!masconI_dnnl_usable(NULL)) return MASCON_OK;
+    masconI_dnnl *d = calloc(1, sizeof *d);
+    if (!d) return masconI_fail(MASCON_E_OOM, "no memory for a convolution plan");
+    d->kind = conv->kind;
+    int slow = 0;
+    const int before = limit_begin();
+    const dnnl_status_t s = build(d, conv, &slow);
+    limit_end(before);
+    if (s == dnnl_success && !slow) {
+        *out = d;
+        return MASCON_OK;
+    }
+    masconI_dnnl_free(d);
+    /* What oneDNN does not offer is served by another kernel; only a full memory is an error. */
+    return s == dnnl_out_of_memory ? failed(s, "plan a convolution") : MASCON_OK;
+}
+
+size_t masconI_dnnl_scratch(const masconI_dnnl *d) { return d->scratch; }
+size_t masconI_dnnl_packed(const masconI_dnnl *d) { return d->packed; }
+const char *masconI_dnnl_name(const masconI_dnnl *d) { return d->name; }
+
+/* ---- Running ---- */
+
+static dnnl_status_t point(dnnl_memory_t memory, const void *data) {
+    return dnnl_memory_set_data_handle(memory, (void *)(uintptr_t)data);
+}
+
+static dnnl_status_t execute(dnnl_primitive_t p, dnnl_stream_t stream, int n,
+                             const dnnl_exec_arg_t *args) {
+    const int before = limit_begin();
+    dnnl_status_t s = dnnl_primitive_execute(p, stream, n, args);
+    if (s == dnnl_success) s = dnnl_stream_wait(stream);
+    limit_end(before);
+    return s;
+}
+
+static mascon_status move_weights(masconI_dnnl *d, const float *plain, const float *packed) {
+    const int back = d->kind == MASCON_CONV_BWD_WEIGHT;
+    int at;
+    arguments *a = take(d, &at);
+    if (!a) return masconI_fail(MASCON_E_OOM, "no memory for the arguments of a convolution");
+    dnnl_status_t s = point(a->plain, plain);
+    if (s == dnnl_success) s = point(a->memory[WEIGHT], packed);
+    if (s == dnnl_success) {
+        s = execute(d->reorder, a->stream, 2,
+                    (dnnl_exec_arg_t[]){{DNNL_ARG_FROM, back ? a->memory[WEIGHT] : a->plain},
+                                        {DNNL_ARG_TO, back ? a->plain : a->memory[WEIGHT]}});
+    }
+    give(d, a, at);
+    return s == dnnl_success ? MASCON_OK : failed(s, "reorder weights");
+}
+
+mascon_status masconI_dnnl_pack(masconI_dnnl *d, const float *weight, float *packed) {
+    return move_weights(d, weight, packed);
+}
+
+mascon_status masconI_dnnl_unpack(masconI_dnnl *d, const float *packed, float *weight) {
+    return move_weights(d, weight, packed);
+}
+
+/* ORDER: rows as MASCON_CONV_*, columns as X, WEIGHT, BIAS, Y, SCRATCH. */
+static const int roles[3][PARTS] = {
+    {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD},
+    {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DIFF_DST, DNNL_ARG_SCRATCHPAD},
+    {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS, DNNL_ARG_DIFF_DST,
+     DNNL_ARG_SCRATCHPAD},
+};
+
+mascon_status masconI_dnnl_run(masconI_dnnl *d, const float *x, const float *weight,
+                               const float *bias, const float *y, void *scratch) {
+    const void *data[PARTS] = {x, weight, bias, y, scratch};
+    dnnl_exec_arg_t args[PARTS];
+    int n = 0, at;
+    arguments *a = take(d, &at);
+    if (!a) return masconI_fail(MASCON_E_OOM, "no memory for the arguments of a convolution");
+    dnnl_status_t s = dnnl_success;
+    for (int i = 0; i < PARTS && s == dnnl_success; i++) {
+        if (!a->memory[i]) continue;
+        s = point(a->memory[i], data[i]);
+        args[n++] = (dnnl_exec_arg_t){roles[d->kind][i], a->memory[i]};
+    }
+    if (s == dnnl_success) s = execute(d->run, a->stream, n, args);
+    give(d, a, at);
+    return s == dnnl_success ? MASCON_OK : failed(s, "run a convolution");
+}
+
+mascon_status masconI_dnnl_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k, const float *a,
+                                int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+                                int64_t ldc) {
+    if (!masconI_dnnl_usable(NULL)) return masconI_fail(MASCON_E_UNSUPPORTED, "%s", refusal);
+    const int before = limit_begin();
+    const dnnl_status_t s = dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1.0f, a, lda, b,
+                                       ldb, beta, c, ldc);
+    limit_end(before);
+    return s == dnnl_success ? MASCON_OK : failed(s, "multiply matrices");
+}
