@@ -1,0 +1,103 @@
+/* data.h: what the files of lib/data share.
+ *
+ * Ownership: block (rows of one data set in memory, counted, constant once made) <- source (rows of
+ * one or more blocks in some order, counted). Stages and loaders only ever read blocks.
+ */
+#ifndef MASCON_DATA_DATA_H
+#define MASCON_DATA_DATA_H
+
+#include <stdatomic.h>
+
+#include "core/internal.h"
+#include "mascon_data.h"
+
+enum { MASCON_MAX_FIELDS = 8, MASCON_MAX_CLASSES = 16 };
+
+/* ---- Rows in memory (data/source.c) ---- */
+
+/* One column. Row i begins i * row_stride elements after data. */
+typedef struct masconI_field {
+    const char *data;
+    int32_t dtype;
+    int32_t ndim; /* of one row */
+    int64_t shape[MASCON_MAX_DIMS];
+    int64_t stride[MASCON_MAX_DIMS]; /* elements */
+    int64_t row_stride;
+    void *memory;         /* owned by malloc, or NULL */
+    mascon_tensor *owner; /* an owned header over the memory, or NULL */
+} masconI_field;
+
+typedef struct masconI_rows {
+    atomic_int refs;
+    int64_t rows;
+    int32_t n_fields;
+    int32_t labelled;   /* field 1 holds int64 class labels from 0 */
+    int64_t label_base; /* what to add to them */
+    masconI_field field[MASCON_MAX_FIELDS];
+} masconI_rows;
+
+struct mascon_source {
+    atomic_int refs;
+    int64_t rows;
+    int32_t n_blocks;
+    masconI_rows **blocks;
+    int32_t *which; /* block of each row; NULL: rows of blocks[0] in their order */
+    int64_t *row;   /* and row in it; NULL with which */
+    char classes[MASCON_MAX_CLASSES][64];
+    int32_t n_classes;
+    char warning[256];
+};
+
+/* A source of one block of labelled pictures: uint8 {c, h, w} in channels-last memory, all zero, and
+ * labels, all zero, to be filled by the caller. */
+mascon_status masconI_source_pictures(mascon_source **out, int64_t rows, int64_t c, int64_t h,
+                                      int64_t w, uint8_t **pixels, int64_t **labels);
+void masconI_source_add_class(mascon_source *source, const char *name);
+void masconI_source_retain(mascon_source *source);
+/* Where row i lies: its block and number there. */
+static inline const masconI_rows *masconI_source_locate(const mascon_source *source, int64_t i,
+                                                        int64_t *row) {
+    *row = source->which ? source->row[i] : i;
+    return source->blocks[source->which ? source->which[i] : 0];
+}
+/* Copies elements of size bytes between strided places. Shapes and strides in elements. */
+void masconI_copy_strided(char *dst, const int64_t *dst_stride, const char *src,
+                          const int64_t *src_stride, const int64_t *shape, int32_t ndim,
+                          size_t size);
+
+/* ---- Stages (data/pipeline.c) ---- */
+
+/* A pipeline made ready for pictures of one dtype and shape. Constant once made: many threads may
+ * run it. A stage that draws random numbers will take the sample's own stream (seed, epoch, row) as
+ * one more argument of masconI_plan_run. */
+typedef struct masconI_plan {
+    const mascon_pipeline *pipeline; /* NULL: copy */
+    int32_t dtype, out_dtype;
+    int64_t shape[3]; /* c h w */
+    void *table;      /* uint8 input: result for [channel][value]; else NULL */
+} masconI_plan;
+
+mascon_status masconI_plan_make(masconI_plan *plan, const mascon_pipeline *pipeline, int32_t dtype,
+                                int32_t ndim, const int64_t *shape);
+/* src and dst: first elements of pictures with strides (in elements) for c h w. */
+void masconI_plan_run(const masconI_plan *plan, const void *src, const int64_t src_stride[3],
+                      void *dst, const int64_t dst_stride[3]);
+void masconI_plan_free(masconI_plan *plan);
+int masconI_pipeline_empty(const mascon_pipeline *pipeline);
+void masconI_pipeline_retain(mascon_pipeline *pipeline);
+
+/* ---- Checksums (data/md5.c) ---- */
+
+typedef struct masconI_md5 {
+    uint32_t state[4];
+    uint64_t length; /* bytes so far */
+    uint8_t pending[64];
+    uint32_t sines[64];
+} masconI_md5;
+
+void masconI_md5_begin(masconI_md5 *m);
+void masconI_md5_add(masconI_md5 *m, const void *data, size_t bytes);
+/* Ends and writes 32 hexadecimal digits and a zero byte. */
+void masconI_md5_end(masconI_md5 *m, char text[33]);
+
+#endif
