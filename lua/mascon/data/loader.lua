@@ -1,0 +1,416 @@
+--- DataLoader: batches of a data set, epoch by epoch.
+-- Two ways lead to a batch. Data sets that the C library holds, with transforms of the C library, are
+-- batched by C threads. As soon as Lua takes part (a data set or a stage of the script, collate_fn),
+-- samples are fetched and collated here, in the iterator; C stages that follow the last Lua stage
+-- then run on the whole batch. Both give the same values.
+
+local layer = require "mascon.ffi"
+local options = require "mascon.options"
+local random = require "mascon.random"
+local transforms = require "mascon.transforms"
+local dataset = require "mascon.data.dataset"
+local collate = require "mascon.data.collate"
+
+local C = layer.C
+
+local DataLoader = {}
+DataLoader.__index = DataLoader
+
+local spec = {
+  { "batch_size", 32, "integer", min = 1 },
+  { "shuffle", false, "boolean" },
+  { "num_workers", 0, "integer", min = 0, max = 256 },
+  { "pin_memory", false, "boolean" }, -- no page-locked memory without CUDA, as in PyTorch
+  { "drop_last", false, "boolean" },
+  { "device", nil, "any" },
+  { "on_error", "raise", "string", choices = { "raise", "skip" } },
+  { "prefetch_factor", nil, "integer", min = 1, max = 1024 },
+  { "sampler", nil, "any" },
+  { "collate_fn", nil, "function" },
+  { "timeout", 0, "number", min = 0 },
+  { "seed", nil, "integer", min = 0 },
+  { "dtypes", nil, "table" },
+}
+
+local function fail(message, hint)
+  options.fail("DataLoader", message, hint)
+end
+
+--- Batches of a data set (any table with len and get).
+---@param ds table
+---@param given? table batch_size = 32, shuffle, num_workers = 0, drop_last, device, on_error,
+---  prefetch_factor = 2, sampler, collate_fn, timeout, pin_memory, dtypes, seed
+---@return table
+local function new(ds, given)
+  if given == nil and type(ds) == "table" and ds.get == nil and ds.dataset ~= nil then
+    given = {} -- everything by name
+    for key, v in pairs(ds) do
+      given[key] = v
+    end
+    ds, given.dataset = given.dataset, nil
+  end
+  local self = options.read("DataLoader", given, spec)
+  if dataset.check("DataLoader", ds) == 0 then
+    fail("data set is empty")
+  end
+  if self.sampler ~= nil and self.shuffle then
+    fail("shuffle and sampler are both given; the sampler decides the order")
+  end
+  if self.num_workers == 0 and (self.prefetch_factor or self.timeout > 0) then
+    fail(("%s needs workers; num_workers is 0")
+      :format(self.prefetch_factor and "prefetch_factor" or "timeout"))
+  end
+  self.prefetch_factor = self.prefetch_factor or 2
+  self.dtypes = self.dtypes or {}
+  self.dataset = ds
+  self.epoch = 0      -- epochs begun
+  self.batch = 0      -- batches of it that were given out
+  self.finished = true -- nothing of it is left
+  self.seconds = 0    -- spent in the iterator
+  return setmetatable(self, DataLoader)
+end
+
+-- Order ------------------------------------------------------------------------------------------------
+
+local function sampled(self, epoch)
+  local sampler = self.sampler
+  if transforms.is_callable(sampler) then
+    sampler = sampler(epoch)
+  end
+  if layer.is_tensor(sampler) then
+    sampler = sampler:totable()
+  end
+  if type(sampler) ~= "table" then
+    fail(("sampler gives %s; expected a list of indices"):format(options.show(sampler)))
+  end
+  return sampler
+end
+
+--- The rows of an epoch in their order, counted from 0, and their number.
+local function epoch_order(self, seed, epoch)
+  local n = self.dataset:len()
+  if self.sampler == nil then
+    local order = layer.new("int64_t[?]", n)
+    if self.shuffle then
+      C.mascon_shuffle(seed, epoch, n, order)
+    else
+      for i = 0, n - 1 do
+        order[i] = i
+      end
+    end
+    return order, n
+  end
+  local list = sampled(self, epoch)
+  local order = layer.new("int64_t[?]", math.max(#list, 1))
+  for k, i in ipairs(list) do
+    if type(i) ~= "number" or i ~= math.floor(i) or i < 1 or i > n then
+      fail(("index %d of the sampler is %s; expected a whole number in 1..%d")
+        :format(k, options.show(i), n))
+    end
+    order[k - 1] = i - 1
+  end
+  return order, #list
+end
+
+local function count_batches(self, n)
+  return self.drop_last and math.floor(n / self.batch_size) or math.ceil(n / self.batch_size)
+end
+
+--- Number of batches of an epoch.
+---@return integer
+function DataLoader:len()
+  if self.sampler == nil then
+    return count_batches(self, self.dataset:len())
+  end
+  return count_batches(self, #sampled(self, math.max(self.epoch, 1)))
+end
+
+-- Batches made by the C library -----------------------------------------------------------------------
+
+local count_box = layer.new "int32_t[1]"
+local fields_box = layer.new "mascon_tensor *[8]"
+local numel = C.mascon_tensor_numel
+
+--- A Lua tensor of a batch. It belongs to no scope: the loop may outlive one.
+local function adopt(handle)
+  local state = layer.state
+  local scope = state.scope
+  state.scope = nil
+  local t = layer.wrap(handle)
+  state.scope = scope
+  layer.note_debt(tonumber(numel(handle)) * C.mascon_dtype_size(C.mascon_tensor_dtype(handle)))
+  return t
+end
+
+--- The C loader for this data set, or nil where Lua takes part.
+local function c_loader(self)
+  local view = not self.collate_fn and next(self.dtypes) == nil and dataset.view(self.dataset)
+  if not view or view.target_transform then
+    return nil
+  end
+  local before, after = transforms.split(view.transform)
+  if #before > 0 then
+    return nil
+  end
+  local source = view.source()
+  if source == nil then
+    return nil
+  end
+  local pipeline = #after > 0 and transforms.pipeline(after) or nil
+  local box = layer.new "mascon_loader *[1]"
+  layer.check(C.mascon_loader_new(box, source, pipeline, self.batch_size, self.drop_last,
+    self.num_workers, self.prefetch_factor), "DataLoader")
+  return layer.gc(box[0], C.mascon_loader_release)
+end
+
+local function next_c_batch(self, loader)
+  local status = C.mascon_loader_next(loader, self.timeout, fields_box, count_box)
+  if status == C.MASCON_E_OOM then
+    collectgarbage()
+    collectgarbage()
+    C.mascon_empty_cache(0)
+    status = C.mascon_loader_next(loader, self.timeout, fields_box, count_box)
+  end
+  layer.check(status, "DataLoader")
+  local n = count_box[0]
+  if n == 0 then
+    return nil
+  end
+  local batch = {}
+  for f = 1, n do
+    batch[f] = adopt(fields_box[f - 1])
+  end
+  return batch, n
+end
+
+-- Batches made here -------------------------------------------------------------------------------------
+
+--- How one sample is fetched, and the C stages that remain for the whole batch.
+local function fetcher(self)
+  local ds = self.dataset
+  local view = not self.collate_fn and dataset.view(ds)
+  if not view then
+    return function(i) return ds:get(i) end, nil
+  end
+  local before, after = transforms.split(view.transform)
+  local target = view.target_transform
+  local function finish(picture, label, ...)
+    for _, stage in ipairs(before) do
+      picture = stage(picture)
+    end
+    if target then
+      label = target(label)
+    end
+    return picture, label, ...
+  end
+  local function fetch(i)
+    return finish(view.raw(i))
+  end
+  if not target and #before == 0 then
+    fetch = view.raw
+  end
+  return fetch, #after > 0 and transforms.pipeline(after) or nil
+end
+
+local function pack(good, ...)
+  return good, { n = select("#", ...), ... }
+end
+
+--- Sample i, or nil where it fails and is to be skipped.
+local function fetch_sample(self, fetch, i)
+  local good, sample = pack(pcall(fetch, i))
+  if good then
+    if sample.n == 0 then
+      fail(("sample %d: get returned nothing"):format(i))
+    end
+    return sample
+  end
+  local message = tostring(sample[1])
+  local stopped = message:find("interrupted", 1, true)
+  if self.on_error == "skip" and not stopped then
+    return nil
+  end
+  fail(("sample %d: %s"):format(i, message), not stopped and "on_error = \"skip\" leaves it out"
+    or nil)
+end
+
+--- Values of the batch with rows order[first..last-1], or nil where every sample was skipped.
+local function make_batch(self, run, first, last)
+  local samples, indices = {}, {}
+  for k = first, last - 1 do
+    local i = tonumber(run.order[k]) + 1
+    local sample = fetch_sample(self, run.fetch, i)
+    if sample then
+      samples[#samples + 1] = sample
+      indices[#indices + 1] = i
+    end
+  end
+  if #samples == 0 then
+    return nil
+  end
+  if self.collate_fn then
+    local good, values = pack(true, self.collate_fn(samples))
+    return good and values, values.n
+  end
+  local batch, n = collate.samples(samples, indices, self.dataset.classes ~= nil, self.dtypes)
+  if run.pipeline then
+    batch[1] = transforms.apply(run.pipeline, batch[1], "DataLoader")
+  end
+  return batch, n
+end
+
+--- As above, outside of any scope of the script.
+local function make_unscoped(self, run, first, last)
+  local state = layer.state
+  local scope = state.scope
+  state.scope = nil
+  local good, batch, n = pcall(make_batch, self, run, first, last)
+  state.scope = scope
+  if not good then
+    error(batch, 0)
+  end
+  return batch, n
+end
+
+local function next_lua_batch(self, run)
+  local start = tonumber(C.mascon_now())
+  local batch, n
+  while not batch and run.at < run.batches do
+    local first = run.at * self.batch_size
+    run.at = run.at + 1
+    batch, n = make_unscoped(self, run, first, math.min(first + self.batch_size, run.n))
+    self.batch = run.at - 1
+  end
+  self.seconds = self.seconds + (tonumber(C.mascon_now()) - start) * 1e-9
+  return batch, n
+end
+
+-- Epochs ---------------------------------------------------------------------------------------------------
+
+local function close_run(self)
+  local run = self.run
+  self.run = nil
+  if run and run.loader then
+    self.seconds = C.mascon_loader_waited(run.loader)
+    C.mascon_loader_release(layer.gc(run.loader, nil))
+    run.loader = nil
+  end
+end
+
+--- Everything an epoch needs; begins it in the C library where that makes the batches.
+local function begin(self, seed, first)
+  close_run(self)
+  local order, n = epoch_order(self, seed, self.epoch)
+  local run = { order = order, n = n, batches = count_batches(self, n), at = first }
+  self.seconds = 0
+  run.loader = c_loader(self)
+  if run.loader then
+    layer.check(C.mascon_loader_begin(run.loader, order, n, first), "DataLoader")
+  else
+    run.fetch, run.pipeline = fetcher(self)
+  end
+  self.run = run
+  return run
+end
+
+local function to_device(self, batch, n)
+  for f = 1, n do
+    if layer.is_tensor(batch[f]) then
+      batch[f] = batch[f]:to(self.device)
+    end
+  end
+end
+
+local function advance(self, run)
+  if self.run ~= run then
+    if run.done then
+      return nil
+    end
+    fail("this epoch was ended by close() or a later loader()")
+  end
+  local batch, n
+  if run.loader then
+    batch, n = next_c_batch(self, run.loader)
+    self.seconds = C.mascon_loader_waited(run.loader)
+  else
+    batch, n = next_lua_batch(self, run)
+  end
+  if not batch then
+    run.done, self.finished = true, true
+    close_run(self)
+    return nil
+  end
+  self.batch = self.batch + 1
+  if self.device then
+    to_device(self, batch, n)
+  end
+  if n == 2 then
+    return batch[1], batch[2]
+  end
+  return unpack(batch, 1, n)
+end
+
+--- Begins an epoch: `for X, y in loader() do ... end`.
+function DataLoader:__call(...)
+  if select("#", ...) > 0 then
+    fail("a loader itself is not an iterator; loader() begins an epoch",
+      "for X, y in loader() do")
+  end
+  local first, seed = 0, self.seed or random.generator().seed
+  if self.resume then
+    first, seed = self.batch, self.resume
+    self.resume = nil
+  else
+    self.epoch, self.batch = self.epoch + 1, 0
+  end
+  self.finished, self.epoch_seed = false, seed
+  local run = begin(self, seed, first)
+  return function()
+    return advance(self, run)
+  end
+end
+
+--- Ends the epoch in progress and its threads; loader() begins the next one.
+function DataLoader:close()
+  close_run(self)
+  self.finished = true
+end
+
+--- Seconds that the script spent waiting for batches in this epoch (or the last one), and the
+--- number of batches it got.
+---@return number, integer
+function DataLoader:stats()
+  return self.seconds, self.batch
+end
+
+--- The position, for a checkpoint: plain numbers.
+---@return table
+function DataLoader:state_dict()
+  return { epoch = self.epoch, batch = self.batch, finished = self.finished,
+    seed = self.epoch_seed or 0, samples = self.dataset:len() }
+end
+
+--- Goes to a position: the next loader() continues that epoch behind its last batch, or begins the
+--- one after it.
+---@param state table what state_dict gave
+function DataLoader:load_state_dict(state)
+  for _, name in ipairs { "epoch", "batch", "seed", "samples" } do
+    options.check("DataLoader", { name, nil, "integer", min = 0 }, state[name])
+  end
+  local n = self.dataset:len()
+  if state.samples ~= n then
+    fail(("the state was saved with %d samples, this data set has %d; batch %d of epoch %d "
+      .. "cannot be kept"):format(state.samples, n, state.batch, state.epoch))
+  end
+  close_run(self)
+  self.epoch, self.batch, self.epoch_seed = state.epoch, state.batch, state.seed
+  self.finished = state.finished or state.epoch == 0
+  self.resume = not self.finished and state.seed or nil
+end
+
+function DataLoader:__tostring()
+  return ("DataLoader(%d samples, batch_size = %d, num_workers = %d)"):format(self.dataset:len(),
+    self.batch_size, self.num_workers)
+end
+
+return new

@@ -1,0 +1,78 @@
+--- The machine: devices, threads, memory caches, versions.
+
+local layer = require "mascon.ffi"
+local op = require "mascon.op"
+local options = require "mascon.options"
+
+local C = layer.C
+local M = {}
+
+local function cuda_count()
+  local why = layer.new "const char *[1]"
+  local count = C.mascon_device_count(C.MASCON_DEVICE_CUDA, why)
+  return count, layer.string(why[0])
+end
+
+--- A device name that exists: "auto" is the first GPU where there is one, else the CPU.
+---@param name? string "auto" | "cpu" | "cuda" | "cuda:2"
+---@return string
+function M.device(name)
+  if name == nil or name == "auto" then
+    return cuda_count() > 0 and "cuda:0" or "cpu"
+  end
+  local id = op.device("device", name)
+  return id == 0 and "cpu" or "cuda:" .. bit.band(id, 255)
+end
+
+--- The devices of this machine: a list of {name =, available =, why =}.
+---@return table[]
+function M.devices()
+  local list = { { name = "cpu", available = true } }
+  local count, why = cuda_count()
+  for i = 0, count - 1 do
+    list[#list + 1] = { name = "cuda:" .. i, available = true }
+  end
+  if count == 0 then
+    list[#list + 1] = { name = "cuda", available = false, why = why }
+  end
+  return list
+end
+
+M.cuda = {
+  --- Whether a CUDA device can be used.
+  is_available = function()
+    return cuda_count() > 0
+  end,
+}
+
+--- Threads for kernels and loaders of this process.
+---@param n integer 1 or more
+function M.set_num_threads(n)
+  options.check("set_num_threads", { "n", nil, "integer", min = 1 }, n)
+  layer.check(C.mascon_set_num_threads(n), "set_num_threads")
+end
+
+---@return integer
+function M.get_num_threads()
+  return C.mascon_num_threads()
+end
+
+--- Gives cached blocks back to the system.
+---@param device? string
+function M.empty_cache(device)
+  C.mascon_empty_cache(op.device("empty_cache", device or "cpu"))
+end
+
+--- Whether results must not depend on timing: always true on the CPU.
+function M.set_float32_precision(kind)
+  options.check("set_float32_precision", { "kind", nil, "string", choices = { "highest", "tf32" } }, kind)
+end
+
+--- Versions and libraries, as a table of strings.
+function M.config()
+  local config = { version = layer.string(C.mascon_version()), library = layer.library_path,
+    threads = C.mascon_num_threads(), devices = M.devices() }
+  return config
+end
+
+return M
