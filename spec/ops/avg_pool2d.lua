@@ -1,0 +1,40 @@
+-- Samples of avg_pool2d.
+local S = require "spec.support.sample"
+
+return {
+  samples = {
+    { args = { S.randn { 2, 3, 8, 8 } }, options = { kernel_size = 2 } },
+    { args = { S.randn { 2, 3, 7, 5 } }, options = { kernel_size = { 3, 2 }, stride = { 2, 1 } },
+      name = "rectangular" },
+    { args = { S.randn { 1, 5, 7, 7 } }, options = { kernel_size = 3, stride = 2, padding = 1 },
+      name = "padding counts" },
+    { args = { S.randn { 1, 5, 7, 7 } },
+      options = { kernel_size = 3, stride = 2, padding = 1, count_include_pad = false },
+      name = "padding does not count" },
+    { args = { S.randn { 2, 1, 7, 6 } }, options = { kernel_size = 2, ceil_mode = true },
+      name = "ceil_mode" },
+    { args = { S.randn { 1, 2, 6, 5 } },
+      options = { kernel_size = 3, stride = 2, padding = 1, ceil_mode = true },
+      name = "ceil_mode with padding" },
+    { args = { S.randn { 1, 2, 6, 5 } },
+      options = { kernel_size = 3, stride = 2, padding = 1, ceil_mode = true, count_include_pad = false },
+      name = "ceil_mode, padding does not count" },
+    { args = { S.randn { 1, 2, 5, 5 } }, options = { kernel_size = 3, padding = 1, divisor_override = 5 },
+      name = "divisor" },
+    { args = { S.randn { 1, 1, 1, 1 } }, options = { kernel_size = 1 }, name = "sizes of 1" },
+    { args = { S.randn { 0, 2, 6, 6 } }, options = { kernel_size = 3 }, name = "empty batch" },
+    { args = { S.randn { 2, 17, 6, 6 } }, options = { kernel_size = 3, stride = 1 }, name = "17 channels" },
+  },
+  errors = {
+    { call = function(m) m.avg_pool2d(m.zeros { 3, 8, 8 }, { kernel_size = 2 }) end,
+      message = "avg_pool2d: input has 3 dimensions {3, 8, 8}; expected 4 {batch, channels, height, width}",
+      hint = "x:unsqueeze(1)" },
+    { call = function(m) m.avg_pool2d(m.zeros { 1, 1, 2, 2 }, { kernel_size = 3 }) end,
+      message = "avg_pool2d: kernel 3x3 is larger than the padded input 2x2 (input 2x2, padding 0)" },
+    { call = function(m) m.avg_pool2d(m.zeros { 1, 1, 8, 8 }, { kernel_size = 3, padding = { 0, 2 } }) end,
+      message = "avg_pool2d: padding 0x2 is more than half of the kernel 3x3" },
+    { call = function(m) m.avg_pool2d(m.zeros { 1, 1, 8, 8 }, { kernel_size = 3, divisor_override = 0 }) end,
+      message = "avg_pool2d: divisor_override is 0; must be 1 or more" },
+  },
+  tolerance = { float32 = 1e-6 },
+}

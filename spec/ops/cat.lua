@@ -1,0 +1,26 @@
+-- cat.lua: samples and errors of cat.
+local S = require "spec.support.sample"
+
+return {
+  samples = {
+    { list = { S.randn{2, 3}, S.randn{4, 3} } },
+    { list = { S.randn{2, 3}, S.randn{2, 5}, S.randn{2, 1} }, options = { dim = 2 } },
+    { list = { S.randn{2, 3, 4, 5}, S.randn{2, 1, 4, 5} }, options = { dim = 2 } },
+    { list = { S.randn{2, 3, 4} }, options = { dim = -1 } },
+    { list = { S.randn{0, 3}, S.randn{2, 3} } },
+    { list = { S.int({2}, 1, 9, "int64"), S.int({3}, 1, 9, "int64") } },
+  },
+  errors = {
+    { call = function(m) return m.cat{m.zeros{4, 5}, m.zeros{3, 6}} end,
+      message = "cat: tensor 2 is {3, 6}, tensor 1 is {4, 5}; dimension 2 is 6 against 5" },
+    { call = function(m) return m.cat{m.zeros{4, 5}, m.zeros{4}} end,
+      message = "cat: tensor 2 is {4}, tensor 1 is {4, 5}" },
+    { call = function(m) return m.cat{m.zeros{2}, m.zeros({2}, { dtype = "int64" })} end,
+      message = "cat: dtypes float32 and int64 (tensor 2)",
+      hint = 'x:to("float32")' },
+    { call = function(m) return m.cat{m.zeros{}, m.zeros{}} end,
+      message = "cat: tensor 1 is 0-dimensional" },
+    { call = function(m) return m.cat{m.zeros{2}, dim = 2} end,
+      message = "cat: dimension 2 of a 1-dimensional tensor" },
+  },
+}
