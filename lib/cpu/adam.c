@@ -5,8 +5,8 @@
 
 typedef struct options {
     float beta2, mean_share, square_share; /* shares of the new gradient: 1 - beta */
-    float root, eps, step;                 /* root: 1 / sqrt(correction 2); step: lr / correction 1 */
-    float sign, decay, shrink;             /* decay: added to the gradient; shrink: AdamW's factor */
+    float root, eps, step;     /* root: 1 / sqrt(correction 2); step: lr / correction 1 */
+    float sign, decay, shrink; /* decay: added to the gradient; shrink: AdamW's factor */
     int amsgrad;
 } options;
 
@@ -73,8 +73,11 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
                        .decay = decoupled ? 0 : (float)decay,
                        .shrink = decoupled ? (float)(1 - lr * decay) : 1,
                        .amsgrad = groups(call) == 5};
-    const masconI_pass pass = {.call = call, .params = call->n_list / groups(call),
-                               .groups = groups(call), .work = work, .options = &o};
+    const masconI_pass pass = {.call = call,
+                               .params = call->n_list / groups(call),
+                               .groups = groups(call),
+                               .work = work,
+                               .options = &o};
     masconI_pass_run(&pass);
     return MASCON_OK;
 }

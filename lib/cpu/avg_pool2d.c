@@ -1,7 +1,7 @@
 /* avg_pool2d.c: average pooling, fixed or adaptive, and the backward ops, on channels-last float32.
  *
- * x {n, c, h, w}, y {n, c, oh, ow}. Both kinds differ only in which rectangle of the input an output
- * element averages and what it divides by. */
+ * x {n, c, h, w}, y {n, c, oh, ow}. Both kinds differ only in which rectangle of the input an
+ * output element averages and what it divides by. */
 #include <string.h>
 
 #include "cpu/simd.h"
@@ -75,7 +75,8 @@ static void slice(void *context, int64_t index, int thread) {
             float *y = j->y + (row * w->ow + q) * w->c;
             memset(y, 0, sizeof(float) * (size_t)w->c);
             for (int64_t r = a.top; r < a.bottom; r++) {
-                for (int64_t i = a.left; i < a.right; i++) add(picture + (r * w->w + i) * w->c, y, w->c);
+                for (int64_t i = a.left; i < a.right; i++)
+                    add(picture + (r * w->w + i) * w->c, y, w->c);
             }
             scale(y, a.share, w->c);
         }
@@ -165,4 +166,5 @@ static mascon_status adaptive_avg_pool2d_bwd(mascon_call *call, mascon_exec *exe
 const mascon_kernel masconC_avg_pool2d = {.wish = wish, .run = avg_pool2d};
 const mascon_kernel masconC_avg_pool2d_bwd = {.wish = wish, .run = avg_pool2d_bwd};
 const mascon_kernel masconC_adaptive_avg_pool2d = {.wish = wish, .run = adaptive_avg_pool2d};
-const mascon_kernel masconC_adaptive_avg_pool2d_bwd = {.wish = wish, .run = adaptive_avg_pool2d_bwd};
+const mascon_kernel masconC_adaptive_avg_pool2d_bwd = {.wish = wish,
+                                                       .run = adaptive_avg_pool2d_bwd};

@@ -1,14 +1,15 @@
 /* conv.c: conv2d and conv2d_bwd_data on channels-last float32.
  *
- * Few channels go to our own loops (conv_small.c); the rest to oneDNN, one primitive per slice of the
- * batch, made for one thread. Weights are O-H-W-I; what oneDNN wants instead is packed at the call,
- * or found in the cache of packed weights (plan.c).
+ * Few channels go to our own loops (conv_small.c); the rest to oneDNN, one primitive per slice of
+ * the batch, made for one thread. Weights are O-H-W-I; what oneDNN wants instead is packed at the
+ * call, or found in the cache of packed weights (plan.c).
  */
 #include "cpu/conv.h"
 
 masconI_cut masconI_cut_batch(int64_t n) {
-    /* Eight pieces let up to eight threads share a batch of 32 and leave a busy machine something to
-     * even out; a piece must stay long against the microsecond that a primitive costs to start. */
+    /* Eight pieces let up to eight threads share a batch of 32 and leave a busy machine something
+     * to even out; a piece must stay long against the microsecond that a primitive costs to start.
+     */
     const int64_t pieces = n <= 64 ? 8 : 16;
     masconI_cut cut = {.size = (n + pieces - 1) / pieces};
     cut.count = (n + cut.size - 1) / cut.size;
@@ -16,13 +17,26 @@ masconI_cut masconI_cut_batch(int64_t n) {
 }
 
 masconI_conv masconI_conv_key(const mascon_window2d *w, int kind, int bias, int64_t n) {
-    return (masconI_conv){.kind = kind,     .bias = bias,         .n = n,
-                          .c = w->c,        .h = w->h,            .w = w->w,
-                          .oc = w->oc,      .oh = w->oh,          .ow = w->ow,
-                          .kh = w->kh,      .kw = w->kw,          .sh = w->sh,
-                          .sw = w->sw,      .dh = w->dh,          .dw = w->dw,
-                          .top = w->top,    .left = w->left,      .bottom = w->bottom,
-                          .right = w->right, .groups = w->groups};
+    return (masconI_conv){.kind = kind,
+                          .bias = bias,
+                          .n = n,
+                          .c = w->c,
+                          .h = w->h,
+                          .w = w->w,
+                          .oc = w->oc,
+                          .oh = w->oh,
+                          .ow = w->ow,
+                          .kh = w->kh,
+                          .kw = w->kw,
+                          .sh = w->sh,
+                          .sw = w->sw,
+                          .dh = w->dh,
+                          .dw = w->dw,
+                          .top = w->top,
+                          .left = w->left,
+                          .bottom = w->bottom,
+                          .right = w->right,
+                          .groups = w->groups};
 }
 
 int masconI_conv_plain(const mascon_call *call) {

@@ -1,4 +1,5 @@
-/* conv.h: what the files of the convolution kernels share (conv.c, conv_weight.c, conv_small*.c). */
+/* conv.h: what the files of the convolution kernels share (conv.c, conv_weight.c, conv_small*.c).
+ */
 #ifndef MASCON_CPU_CONV_H
 #define MASCON_CPU_CONV_H
 
@@ -28,7 +29,8 @@ mascon_status masconI_slice_status(atomic_int *status);
 int masconI_conv_small_fits(const mascon_window2d *w, int kind);
 size_t masconI_conv_small_workspace(const mascon_window2d *w, int kind);
 /* x {n, c, h, w}, y {n, oc, oh, ow} channels-last; weight {oc, kh, kw, c}; bias {oc} or NULL.
- * FORWARD makes y of x; BWD_DATA makes x (dx) of y (dy); BWD_WEIGHT makes weight and bias of both. */
+ * FORWARD makes y of x; BWD_DATA makes x (dx) of y (dy); BWD_WEIGHT makes weight and bias of both.
+ */
 mascon_status masconI_conv_small_run(const mascon_window2d *w, int kind, float *x, float *weight,
                                      float *bias, float *y, void *workspace);
 

@@ -1,9 +1,10 @@
 /* conv_small.c: 3x3 convolution with step 1 and few channels, by AVX-512.
  *
- * With 10 channels in a vector of 16, channels-last memory would leave a third of every multiplication
- * unused. So each picture is turned into planes (one per channel, rows of `pitch` floats with zeros
- * between them) that stay in the second-level cache, vectors run along the width, and results are
- * turned back. Slices are pieces of the batch; everything is added in an order set by the shapes.
+ * With 10 channels in a vector of 16, channels-last memory would leave a third of every
+ * multiplication unused. So each picture is turned into planes (one per channel, rows of `pitch`
+ * floats with zeros between them) that stay in the second-level cache, vectors run along the width,
+ * and results are turned back. Slices are pieces of the batch; everything is added in an order set
+ * by the shapes.
  */
 #include <string.h>
 
@@ -17,8 +18,8 @@ enum { VECTOR = 16, MOST = 16, TAPS = 9 };
 static const int64_t most_floats = 96 * 1024;
 
 /* Planes of one picture: element (row, column) of channel c is at
- * c * plane + (row + 1) * pitch + column + VECTOR; the rows around it are zeros, and so are the pitch - w
- * floats behind each row, which also serve as the border before the next. */
+ * c * plane + (row + 1) * pitch + column + VECTOR; the rows around it are zeros, and so are the
+ * pitch - w floats behind each row, which also serve as the border before the next. */
 typedef struct planes {
     int64_t h, w, c, pitch, plane, floats;
 } planes;
@@ -35,7 +36,8 @@ int masconI_conv_small_fits(const mascon_window2d *w, int kind) {
     if (!masconI_has_avx512()) return 0;
     if (w->kh != 3 || w->kw != 3 || w->sh != 1 || w->sw != 1 || w->dh != 1 || w->dw != 1) return 0;
     if (w->top != 1 || w->bottom != 1 || w->left != 1 || w->right != 1 || w->groups != 1) return 0;
-    /* oneDNN is as fast at a full vector, and for a small width, where vectors would be half empty */
+    /* oneDNN is as fast at a full vector, and for a small width, where vectors would be half empty
+     */
     if (w->oc > 12 || w->c > 12 || w->w % VECTOR != 0) return 0;
     (void)kind;
     return planes_of(w->h, w->w, w->c + w->oc).floats <= most_floats;
@@ -85,8 +87,8 @@ MASCON_AVX512 static void to_planes(const planes *p, const float *x, float *to) 
                 for (int64_t c = 0; c < p->c; c++) {
                     __m512 v = _mm512_setzero_ps();
                     for (int64_t k = 0; k < p->c; k++) {
-                        const __mmask16 here = _mm512_cmpeq_epi32_mask(
-                            _mm512_srli_epi32(lane, 4), _mm512_set1_epi32((int)k));
+                        const __mmask16 here = _mm512_cmpeq_epi32_mask(_mm512_srli_epi32(lane, 4),
+                                                                       _mm512_set1_epi32((int)k));
                         v = _mm512_mask_permutexvar_ps(v, here, lane,
                                                        _mm512_loadu_ps(from + k * VECTOR));
                     }
@@ -120,9 +122,9 @@ MASCON_AVX512 static void from_rows(const float *rows, int64_t channels, float *
 
 /* out {oc, VECTOR} of `vectors` times 16 pixels from `at`, the plane position of the first pixel's
  * upper left neighbour; weight {c, 9, oc}. oc and vectors are constants wherever this is called. */
-MASCON_AVX512 static inline __attribute__((always_inline)) void
-block(const float *at, int64_t c, int64_t plane, int64_t pitch, const float *weight,
-      const float *bias, float *out, const int oc, const int vectors) {
+MASCON_AVX512 static inline __attribute__((always_inline)) void block(
+    const float *at, int64_t c, int64_t plane, int64_t pitch, const float *weight,
+    const float *bias, float *out, const int oc, const int vectors) {
     __m512 sum[12][2];
     for (int o = 0; o < oc; o++) {
         for (int v = 0; v < vectors; v++) sum[o][v] = _mm512_set1_ps(bias[o]);
@@ -149,11 +151,11 @@ block(const float *at, int64_t c, int64_t plane, int64_t pitch, const float *wei
 typedef void block_function(const float *, int64_t, int64_t, int64_t, const float *, const float *,
                             float *);
 
-#define BLOCK(oc, vectors)                                                                         \
-    MASCON_AVX512 static void block_##oc##_##vectors(const float *at, int64_t c, int64_t plane,    \
-                                                     int64_t pitch, const float *weight,           \
-                                                     const float *bias, float *out) {              \
-        block(at, c, plane, pitch, weight, bias, out, oc, vectors);                                \
+#define BLOCK(oc, vectors)                                                                      \
+    MASCON_AVX512 static void block_##oc##_##vectors(const float *at, int64_t c, int64_t plane, \
+                                                     int64_t pitch, const float *weight,        \
+                                                     const float *bias, float *out) {           \
+        block(at, c, plane, pitch, weight, bias, out, oc, vectors);                             \
     }
 #define BLOCKS(oc) BLOCK(oc, 1) BLOCK(oc, 2)
 BLOCKS(1)
@@ -169,7 +171,8 @@ BLOCKS(10)
 BLOCKS(11)
 BLOCKS(12)
 
-#define ROW(oc) {block_##oc##_1, block_##oc##_2}
+#define ROW(oc) \
+    { block_##oc##_1, block_##oc##_2 }
 static block_function *const blocks[12][2] = {ROW(1), ROW(2), ROW(3), ROW(4),  ROW(5),  ROW(6),
                                               ROW(7), ROW(8), ROW(9), ROW(10), ROW(11), ROW(12)};
 
@@ -216,11 +219,11 @@ static void slice(void *context, int64_t index, int thread) {
  * of their planes is multiplied. */
 enum { STRIP = 16 };
 
-/* Adds to sums {9, pair, VECTOR} the products of one plane of x and `pair` planes of dy, rows first to
- * end - 1. */
-MASCON_AVX512 static inline __attribute__((always_inline)) void
-products(const planes *p, const planes *d, const float *x, const float *dy, float *sums,
-         int64_t first, int64_t end, const int pair) {
+/* Adds to sums {9, pair, VECTOR} the products of one plane of x and `pair` planes of dy, rows first
+ * to end - 1. */
+MASCON_AVX512 static inline __attribute__((always_inline)) void products(
+    const planes *p, const planes *d, const float *x, const float *dy, float *sums, int64_t first,
+    int64_t end, const int pair) {
     __m512 a[TAPS][2];
 #pragma GCC unroll 9
     for (int k = 0; k < TAPS; k++) {
@@ -268,7 +271,9 @@ MASCON_AVX512 static void plane_sum(const planes *d, const float *dy, float *sum
     _mm512_store_ps(sums, a);
 }
 
-MASCON_AVX512 static float lanes_sum(const float *v) { return _mm512_reduce_add_ps(_mm512_load_ps(v)); }
+MASCON_AVX512 static float lanes_sum(const float *v) {
+    return _mm512_reduce_add_ps(_mm512_load_ps(v));
+}
 
 /* Floats of the vector sums of a slice: {c, pairs of oc, 9, 2, VECTOR}, then db's {oc, VECTOR}. */
 static int64_t vector_sums(const mascon_window2d *w) {
@@ -296,19 +301,20 @@ static void slice_weight(void *context, int64_t index, int thread) {
             const int64_t r_end = r + STRIP < w->h ? r + STRIP : w->h;
             for (int64_t i = 0; i < w->c * pairs; i++) {
                 const int64_t c = i / pairs, o = i % pairs * 2;
-                (o + 1 < w->oc ? products_2 : products_1)(
-                    &j->from, &j->dy, x + c * j->from.plane, dy + o * j->dy.plane,
-                    sums + i * TAPS * 2 * VECTOR, r, r_end);
+                (o + 1 < w->oc ? products_2 : products_1)(&j->from, &j->dy, x + c * j->from.plane,
+                                                          dy + o * j->dy.plane,
+                                                          sums + i * TAPS * 2 * VECTOR, r, r_end);
             }
         }
-        for (int64_t o = 0; o < w->oc; o++) plane_sum(&j->dy, dy + o * j->dy.plane, bias + o * VECTOR);
+        for (int64_t o = 0; o < w->oc; o++)
+            plane_sum(&j->dy, dy + o * j->dy.plane, bias + o * VECTOR);
     }
     float *out = j->sums + plain_sums(w) * index;
     for (int64_t o = 0; o < w->oc; o++) {
         for (int64_t k = 0; k < TAPS; k++) {
             for (int64_t c = 0; c < w->c; c++) {
-                out[(o * TAPS + k) * w->c + c] = lanes_sum(
-                    sums + (((c * pairs + o / 2) * TAPS + k) * 2 + o % 2) * VECTOR);
+                out[(o * TAPS + k) * w->c + c] =
+                    lanes_sum(sums + (((c * pairs + o / 2) * TAPS + k) * 2 + o % 2) * VECTOR);
             }
         }
         out[w->oc * TAPS * w->c + o] = lanes_sum(bias + o * VECTOR);

@@ -2,8 +2,8 @@
  *
  * Where the weights are small, each slice of the batch makes its own sum and the sums are added in
  * the order of the slices. Where they are large, that traffic would cost more than the arithmetic:
- * then each slice makes the gradient of a block of output channels from the whole batch, of which it
- * copies its channels of dy. Either way the bits do not depend on the number of threads.
+ * then each slice makes the gradient of a block of output channels from the whole batch, of which
+ * it copies its channels of dy. Either way the bits do not depend on the number of threads.
  */
 #include <string.h>
 
@@ -14,9 +14,9 @@ enum { LARGE = 200 * 1024, BLOCK = 32 };
 
 typedef struct scheme {
     mascon_window2d w;
-    masconI_cut cut;   /* pieces of the batch, or of the output channels */
-    int channels;      /* cut by output channels */
-    int bias, count;   /* count: plans in use */
+    masconI_cut cut; /* pieces of the batch, or of the output channels */
+    int channels;    /* cut by output channels */
+    int bias, count; /* count: plans in use */
     masconI_plan *plan[2];
     size_t dw_bytes, packed, scratch, copy; /* of one slice; multiples of a cache line */
 } scheme;
@@ -44,7 +44,9 @@ static mascon_status scheme_begin(const mascon_call *call, scheme *s) {
     const int64_t rest = s->channels ? 0 : w->n % s->cut.size;
     for (int i = 0; i < 1 + (rest != 0); i++) {
         masconI_conv key = masconI_conv_key(w, MASCON_CONV_BWD_WEIGHT, s->bias,
-                                            s->channels ? w->n : i ? rest : s->cut.size);
+                                            s->channels ? w->n
+                                            : i         ? rest
+                                                        : s->cut.size);
         if (s->channels) key.oc = BLOCK;
         const mascon_status status = masconI_plan_get(&key, &s->plan[i]);
         if (status != MASCON_OK) {
@@ -61,8 +63,8 @@ static mascon_status scheme_begin(const mascon_call *call, scheme *s) {
     if (s->channels) {
         s->copy = masconI_line(sizeof(float) * (size_t)(w->n * w->oh * w->ow * BLOCK));
     } else if (s->cut.count > 1) { /* a sum of each slice: dw, then db */
-        s->dw_bytes =
-            masconI_line(sizeof(float) * (size_t)(w->oc * w->kh * w->kw * w->c / w->groups + w->oc));
+        s->dw_bytes = masconI_line(sizeof(float) *
+                                   (size_t)(w->oc * w->kh * w->kw * w->c / w->groups + w->oc));
     }
     return MASCON_OK;
 }
@@ -168,7 +170,8 @@ static void add_slices(void *context, int64_t i, int thread) {
     }
     const int64_t split = end < dw_count ? end : dw_count;
     for (int64_t e = first; e < split; e++) j->dw[e] = sum[e];
-    for (int64_t e = first < dw_count ? dw_count : first; e < end; e++) j->db[e - dw_count] = sum[e];
+    for (int64_t e = first < dw_count ? dw_count : first; e < end; e++)
+        j->db[e - dw_count] = sum[e];
 }
 
 static mascon_status run(mascon_call *call, mascon_exec *exec) {

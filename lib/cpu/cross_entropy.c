@@ -1,7 +1,7 @@
 /* cross_entropy.c: cross_entropy and its backward op for float32 scores and class numbers.
  *
- * x {n, c, inner} row-major with all further dimensions as one, target {n, inner} int64, weight {c}.
- * Row r = (n, inner). Probabilities as targets are left to the reference kernel. lib/ops/
+ * x {n, c, inner} row-major with all further dimensions as one, target {n, inner} int64, weight
+ * {c}. Row r = (n, inner). Probabilities as targets are left to the reference kernel. lib/ops/
  * cross_entropy.c has the formulas. */
 #include "ops/nn.h"
 

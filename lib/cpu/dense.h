@@ -1,4 +1,5 @@
-/* dense.h: for kernels of float32 tensors of one shape, run over dense storage whatever its order. */
+/* dense.h: for kernels of float32 tensors of one shape, run over dense storage whatever its order.
+ */
 #ifndef MASCON_CPU_DENSE_H
 #define MASCON_CPU_DENSE_H
 
@@ -10,7 +11,8 @@ static inline int64_t masconI_dense_chunks(int64_t n) {
     return (n + MASCON_DENSE_CHUNK - 1) / MASCON_DENSE_CHUNK;
 }
 
-/* All tensors of the call in one layout: channels-last where the first source is, else row-major. */
+/* All tensors of the call in one layout: channels-last where the first source is, else row-major.
+ */
 static inline int masconI_dense_wish(const mascon_call *call, mascon_wish *w) {
     const mascon_view *x = mascon_see(call->src[0]);
     const int nhwc = x->layout == MASCON_LAYOUT_NHWC && !x->contiguous;

@@ -1,8 +1,8 @@
 /* dnnl.c: the shim over oneDNN's C API, release 2.6 or 3.x. See dnnl.h.
  *
- * One engine for the process, made on first use and never destroyed. A primitive keeps a few sets of
- * arguments (memory objects and a stream); a run takes a set out of its slot and puts it back, so
- * concurrent runs never share one.
+ * One engine for the process, made on first use and never destroyed. A primitive keeps a few sets
+ * of arguments (memory objects and a stream); a run takes a set out of its slot and puts it back,
+ * so concurrent runs never share one.
  */
 #include "cpu/dnnl.h"
 
@@ -25,13 +25,15 @@ static const char *refusal;
 static void open_engine(void) {
     const dnnl_version_t *version = dnnl_version();
     if (version->cpu_runtime != DNNL_RUNTIME_OMP && version->cpu_runtime != DNNL_RUNTIME_SEQ) {
-        refusal = "this oneDNN library was built for another thread runtime than OpenMP, which "
-                  "mascon cannot limit to one thread";
+        refusal =
+            "this oneDNN library was built for another thread runtime than OpenMP, which "
+            "mascon cannot limit to one thread";
     } else if (version->cpu_runtime == DNNL_RUNTIME_OMP &&
                (!omp_get_max_threads || !omp_set_num_threads)) {
         refusal = "the OpenMP library of oneDNN is not visible";
     } else if (version->major != DNNL_VERSION_MAJOR) {
-        refusal = "the oneDNN library is of another major release than the one mascon was built with";
+        refusal =
+            "the oneDNN library is of another major release than the one mascon was built with";
     } else if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) {
         refusal = "oneDNN offers no engine for this processor";
     }
@@ -77,6 +79,10 @@ static dnnl_status_t desc_strided(desc *d, int n, const dnnl_dims_t dims,
 static dnnl_status_t desc_any(desc *d, int n, const dnnl_dims_t dims) {
     return dnnl_memory_desc_create_with_tag(d, n, dims, dnnl_f32, dnnl_format_tag_any);
 }
+static dnnl_status_t desc_part(desc *d, const desc *whole, const dnnl_dims_t dims,
+                               const dnnl_dims_t offsets) {
+    return dnnl_memory_desc_create_submemory(d, *whole, dims, offsets);
+}
 static dnnl_status_t desc_query(desc *d, const_dnnl_primitive_desc_t pd, dnnl_query_t what) {
     const_dnnl_memory_desc_t found = dnnl_primitive_desc_query_md(pd, what, 0);
     return found ? dnnl_memory_desc_clone(d, found) : dnnl_runtime_error;
@@ -93,6 +99,10 @@ static dnnl_status_t desc_strided(desc *d, int n, const dnnl_dims_t dims,
 static dnnl_status_t desc_any(desc *d, int n, const dnnl_dims_t dims) {
     return dnnl_memory_desc_init_by_tag(d, n, dims, dnnl_f32, dnnl_format_tag_any);
 }
+static dnnl_status_t desc_part(desc *d, const desc *whole, const dnnl_dims_t dims,
+                               const dnnl_dims_t offsets) {
+    return dnnl_memory_desc_init_submemory(d, whole, dims, offsets);
+}
 static dnnl_status_t desc_query(desc *d, const_dnnl_primitive_desc_t pd, dnnl_query_t what) {
     const dnnl_memory_desc_t *found = dnnl_primitive_desc_query_md(pd, what, 0);
     if (!found) return dnnl_runtime_error;
@@ -104,18 +114,20 @@ static dnnl_status_t desc_query(desc *d, const_dnnl_primitive_desc_t pd, dnnl_qu
 /* ---- Primitives ---- */
 
 enum { X = 0, WEIGHT, BIAS, Y, SCRATCH, PARTS };
-enum { SLOTS = 8 };
+enum { SLOTS = 8, PIECES = 4 };
 
 typedef struct arguments {
     dnnl_stream_t stream;
     dnnl_memory_t memory[PARTS];
-    dnnl_memory_t plain; /* weights as O-H-W-I, for packing */
+    dnnl_memory_t plain[PIECES], form[PIECES]; /* weights as O-H-W-I and packed, for packing */
 } arguments;
 
 struct masconI_dnnl {
     int64_t kind;
-    dnnl_primitive_t run, reorder; /* reorder: NULL where the primitive takes plain weights */
+    dnnl_primitive_t run, reorder[PIECES]; /* reorder: none where plain weights are what it takes */
     desc part[PARTS], plain;
+    desc plain_piece[PIECES], form_piece[PIECES]; /* of output channels each */
+    int pieces;
     size_t scratch, packed;
     char name[48];
     _Atomic(arguments *) slot[SLOTS];
@@ -126,7 +138,10 @@ static void arguments_free(arguments *a) {
     for (int i = 0; i < PARTS; i++) {
         if (a->memory[i]) dnnl_memory_destroy(a->memory[i]);
     }
-    if (a->plain) dnnl_memory_destroy(a->plain);
+    for (int i = 0; i < PIECES; i++) {
+        if (a->plain[i]) dnnl_memory_destroy(a->plain[i]);
+        if (a->form[i]) dnnl_memory_destroy(a->form[i]);
+    }
     if (a->stream) dnnl_stream_destroy(a->stream);
     free(a);
 }
@@ -140,8 +155,11 @@ static arguments *arguments_new(masconI_dnnl *d) {
             s = dnnl_memory_create(&a->memory[i], REF(d->part[i]), engine, DNNL_MEMORY_NONE);
         }
     }
-    if (s == dnnl_success && d->reorder) {
-        s = dnnl_memory_create(&a->plain, REF(d->plain), engine, DNNL_MEMORY_NONE);
+    for (int i = 0; i < d->pieces && s == dnnl_success; i++) {
+        s = dnnl_memory_create(&a->plain[i], REF(d->plain_piece[i]), engine, DNNL_MEMORY_NONE);
+        if (s == dnnl_success) {
+            s = dnnl_memory_create(&a->form[i], REF(d->form_piece[i]), engine, DNNL_MEMORY_NONE);
+        }
     }
     if (s != dnnl_success) {
         arguments_free(a);
@@ -175,7 +193,11 @@ void masconI_dnnl_free(masconI_dnnl *d) {
     if (!d) return;
     for (int i = 0; i < SLOTS; i++) arguments_free(atomic_load(&d->slot[i]));
     if (d->run) dnnl_primitive_destroy(d->run);
-    if (d->reorder) dnnl_primitive_destroy(d->reorder);
+    for (int i = 0; i < PIECES; i++) {
+        if (d->reorder[i]) dnnl_primitive_destroy(d->reorder[i]);
+        desc_free(&d->plain_piece[i]);
+        desc_free(&d->form_piece[i]);
+    }
     for (int i = 0; i < PARTS; i++) desc_free(&d->part[i]);
     desc_free(&d->plain);
     free(d);
@@ -211,7 +233,8 @@ static dnnl_status_t weight_desc(desc *d, const masconI_conv *v, int plain) {
     const dnnl_dims_t grouped = {g, o, i, v->kh, v->kw};
     const dnnl_dims_t grouped_strides = {o * a, a, 1, v->kw * i, i};
     const dnnl_dims_t dims = {o, i, v->kh, v->kw}, strides = {a, 1, v->kw * i, i};
-    if (g > 1) return plain ? desc_strided(d, 5, grouped, grouped_strides) : desc_any(d, 5, grouped);
+    if (g > 1)
+        return plain ? desc_strided(d, 5, grouped, grouped_strides) : desc_any(d, 5, grouped);
     return plain ? desc_strided(d, 4, dims, strides) : desc_any(d, 4, dims);
 }
 
@@ -266,9 +289,9 @@ static dnnl_status_t describe(dnnl_primitive_desc_t *pd, int64_t kind, const req
         return s;
     }
     if (kind == MASCON_CONV_BWD_DATA) {
-        s = dnnl_dilated_convolution_backward_data_desc_init(
-            &backward, dnnl_convolution_direct, &r->x, &r->weight, &r->y, r->stride, r->dilation,
-            r->before, r->after);
+        s = dnnl_dilated_convolution_backward_data_desc_init(&backward, dnnl_convolution_direct,
+                                                             &r->x, &r->weight, &r->y, r->stride,
+                                                             r->dilation, r->before, r->after);
     } else {
         s = dnnl_dilated_convolution_backward_weights_desc_init(
             &backward, dnnl_convolution_direct, &r->x, &r->weight, bias, &r->y, r->stride,
@@ -280,16 +303,48 @@ static dnnl_status_t describe(dnnl_primitive_desc_t *pd, int64_t kind, const req
 }
 #endif
 
-/* The primitive that brings weights from O-H-W-I into packed form, or back for a gradient. */
-static dnnl_status_t make_reorder(masconI_dnnl *d) {
+/* Large weights are packed in pieces, which threads share; a gradient is unpacked by its slice. */
+static int count_pieces(const masconI_conv *v) {
+    const int large = v->oc * v->c * v->kh * v->kw >= 16 * 1024;
+    return v->kind != MASCON_CONV_BWD_WEIGHT && v->groups == 1 && large &&
+                   v->oc % (16 * PIECES) == 0
+               ? PIECES
+               : 1;
+}
+
+/* The primitive that brings piece i of count from O-H-W-I into packed form, or back for a gradient.
+ */
+static dnnl_status_t make_reorder(masconI_dnnl *d, const masconI_conv *v, int i, int count) {
     const int back = d->kind == MASCON_CONV_BWD_WEIGHT;
-    dnnl_primitive_desc_t pd;
-    dnnl_status_t s =
-        dnnl_reorder_primitive_desc_create(&pd, REF(*(back ? &d->part[WEIGHT] : &d->plain)), engine,
-                                           REF(*(back ? &d->plain : &d->part[WEIGHT])), engine, NULL);
-    if (s != dnnl_success) return s;
-    s = dnnl_primitive_create(&d->reorder, pd);
-    dnnl_primitive_desc_destroy(pd);
+    const int64_t g = v->groups, o = v->oc / g / count;
+    const dnnl_dims_t grouped = {g, o, v->c / g, v->kh, v->kw}, dims = {o, v->c, v->kh, v->kw};
+    const dnnl_dims_t offsets = {g > 1 ? 0 : i * o};
+    desc *plain = &d->plain_piece[i], *form = &d->form_piece[i];
+    dnnl_status_t s = desc_part(plain, &d->plain, g > 1 ? grouped : dims, offsets);
+    if (s == dnnl_success) s = desc_part(form, &d->part[WEIGHT], g > 1 ? grouped : dims, offsets);
+    dnnl_primitive_desc_t pd = NULL;
+    if (s == dnnl_success) {
+        s = dnnl_reorder_primitive_desc_create(&pd, REF(*(back ? form : plain)), engine,
+                                               REF(*(back ? plain : form)), engine, NULL);
+    }
+    if (s == dnnl_success) s = dnnl_primitive_create(&d->reorder[i], pd);
+    if (pd) dnnl_primitive_desc_destroy(pd);
+    return s;
+}
+
+/* A format that keeps blocks of channels together allows fewer pieces, at worst one. The last piece
+ * tells: it begins at a block only if all do. */
+static dnnl_status_t make_reorders(masconI_dnnl *d, const masconI_conv *v) {
+    int count = count_pieces(v);
+    dnnl_status_t s = make_reorder(d, v, count - 1, count);
+    while (s != dnnl_success && s != dnnl_out_of_memory && count > 1) {
+        desc_free(&d->plain_piece[count - 1]);
+        desc_free(&d->form_piece[count - 1]);
+        count /= 2;
+        s = make_reorder(d, v, count - 1, count);
+    }
+    for (int i = 0; i < count - 1 && s == dnnl_success; i++) s = make_reorder(d, v, i, count);
+    d->pieces = count;
     return s;
 }
 
@@ -302,8 +357,7 @@ static dnnl_status_t fill(masconI_dnnl *d, const masconI_conv *v, const_dnnl_pri
                        back ? dnnl_query_diff_weights_md : dnnl_query_weights_md);
     }
     if (s == dnnl_success) {
-        s = desc_query(&d->part[Y], pd,
-                       data || back ? dnnl_query_diff_dst_md : dnnl_query_dst_md);
+        s = desc_query(&d->part[Y], pd, data || back ? dnnl_query_diff_dst_md : dnnl_query_dst_md);
     }
     if (s == dnnl_success && v->bias && !data) s = bias_desc(&d->part[BIAS], v->oc);
     if (s == dnnl_success) s = desc_query(&d->part[SCRATCH], pd, dnnl_query_scratchpad_md);
@@ -313,7 +367,7 @@ static dnnl_status_t fill(masconI_dnnl *d, const masconI_conv *v, const_dnnl_pri
     if (!d->scratch) desc_free(&d->part[SCRATCH]);
     if (!dnnl_memory_desc_equal(REF(d->plain), REF(d->part[WEIGHT]))) {
         d->packed = dnnl_memory_desc_get_size(REF(d->part[WEIGHT]));
-        s = make_reorder(d);
+        s = make_reorders(d, v);
         if (s != dnnl_success) return s;
     }
     return dnnl_primitive_create(&d->run, pd);
@@ -383,28 +437,32 @@ static dnnl_status_t execute(dnnl_primitive_t p, dnnl_stream_t stream, int n,
     return s;
 }
 
-static mascon_status move_weights(masconI_dnnl *d, const float *plain, const float *packed) {
+static mascon_status move_weights(masconI_dnnl *d, const float *plain, const float *packed,
+                                  int piece) {
     const int back = d->kind == MASCON_CONV_BWD_WEIGHT;
     int at;
     arguments *a = take(d, &at);
     if (!a) return masconI_fail(MASCON_E_OOM, "no memory for the arguments of a convolution");
-    dnnl_status_t s = point(a->plain, plain);
-    if (s == dnnl_success) s = point(a->memory[WEIGHT], packed);
+    dnnl_memory_t from = back ? a->form[piece] : a->plain[piece];
+    dnnl_memory_t to = back ? a->plain[piece] : a->form[piece];
+    dnnl_status_t s = point(a->plain[piece], plain);
+    if (s == dnnl_success) s = point(a->form[piece], packed);
     if (s == dnnl_success) {
-        s = execute(d->reorder, a->stream, 2,
-                    (dnnl_exec_arg_t[]){{DNNL_ARG_FROM, back ? a->memory[WEIGHT] : a->plain},
-                                        {DNNL_ARG_TO, back ? a->plain : a->memory[WEIGHT]}});
+        s = execute(d->reorder[piece], a->stream, 2,
+                    (dnnl_exec_arg_t[]){{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
     }
     give(d, a, at);
     return s == dnnl_success ? MASCON_OK : failed(s, "reorder weights");
 }
 
-mascon_status masconI_dnnl_pack(masconI_dnnl *d, const float *weight, float *packed) {
-    return move_weights(d, weight, packed);
+int masconI_dnnl_pieces(const masconI_dnnl *d) { return d->pieces; }
+
+mascon_status masconI_dnnl_pack(masconI_dnnl *d, const float *weight, float *packed, int piece) {
+    return move_weights(d, weight, packed, piece);
 }
 
 mascon_status masconI_dnnl_unpack(masconI_dnnl *d, const float *packed, float *weight) {
-    return move_weights(d, weight, packed);
+    return move_weights(d, weight, packed, 0);
 }
 
 /* ORDER: rows as MASCON_CONV_*, columns as X, WEIGHT, BIAS, Y, SCRATCH. */
@@ -438,8 +496,8 @@ mascon_status masconI_dnnl_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k,
                                 int64_t ldc) {
     if (!masconI_dnnl_usable(NULL)) return masconI_fail(MASCON_E_UNSUPPORTED, "%s", refusal);
     const int before = limit_begin();
-    const dnnl_status_t s = dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1.0f, a, lda, b,
-                                       ldb, beta, c, ldc);
+    const dnnl_status_t s =
+        dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc);
     limit_end(before);
     return s == dnnl_success ? MASCON_OK : failed(s, "multiply matrices");
 }

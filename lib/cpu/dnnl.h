@@ -1,9 +1,10 @@
-/* dnnl.h: the shim over oneDNN. dnnl.c is the only file that sees its C API, so that releases 2.6 and
- * 3.x differ in one place.
+/* dnnl.h: the shim over oneDNN. dnnl.c is the only file that sees its C API, so that releases 2.6
+ * and 3.x differ in one place.
  *
- * A masconI_dnnl is one ready convolution over channels-last pictures with O-H-W-I weights, made for
- * one thread. Any number of threads may run the same one at the same time. oneDNN's own threads stay
- * unused: primitives are made and run under an OpenMP limit of 1, and mascon's pool runs the slices.
+ * A masconI_dnnl is one ready convolution over channels-last pictures with O-H-W-I weights, made
+ * for one thread. Any number of threads may run the same one at the same time. oneDNN's own threads
+ * stay unused: primitives are made and run under an OpenMP limit of 1, and mascon's pool runs the
+ * slices.
  */
 #ifndef MASCON_CPU_DNNL_H
 #define MASCON_CPU_DNNL_H
@@ -37,8 +38,10 @@ size_t masconI_dnnl_packed(const masconI_dnnl *d);
 const char *masconI_dnnl_name(const masconI_dnnl *d);
 
 /* weights {oc, kh, kw, c / groups} to the primitive's packed form (FORWARD, BWD_DATA) and back
- * (BWD_WEIGHT). */
-mascon_status masconI_dnnl_pack(masconI_dnnl *d, const float *weight, float *packed);
+ * (BWD_WEIGHT). Packing may be cut into pieces 0..masconI_dnnl_pieces()-1, for several threads;
+ * weight and packed are the whole blocks all the same. */
+int masconI_dnnl_pieces(const masconI_dnnl *d);
+mascon_status masconI_dnnl_pack(masconI_dnnl *d, const float *weight, float *packed, int piece);
 mascon_status masconI_dnnl_unpack(masconI_dnnl *d, const float *packed, float *weight);
 
 /* FORWARD:    x, weight, bias in; y out

@@ -1,8 +1,8 @@
 /* dropout.c: dropout and its backward op on dense float32.
  *
- * Element i in logical row-major order is kept or not by word i of the call's random stream, wherever
- * it lies in memory; channels-last memory is walked in tiles of pixels, whose words are drawn channel
- * by channel and kept as one bit each. */
+ * Element i in logical row-major order is kept or not by word i of the call's random stream,
+ * wherever it lies in memory; channels-last memory is walked in tiles of pixels, whose words are
+ * drawn channel by channel and kept as one bit each. */
 #include <string.h>
 
 #include "cpu/dense.h"
@@ -24,14 +24,15 @@ MASCON_AVX512 static inline __attribute__((always_inline)) void multiply(__m512i
     *high = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xaaaa, odd);
 }
 
-/* words {RUN} of the blocks from `first` on, whose upper half is the same for all: masconI_philox of
- * each block, one block in each lane. */
+/* words {RUN} of the blocks from `first` on, whose upper half is the same for all: masconI_philox
+ * of each block, one block in each lane. */
 MASCON_AVX512 static void philox_avx512(const uint64_t random[2], uint64_t first, uint32_t *words) {
-    const __m512i m0 = _mm512_set1_epi32((int)0xD2511F53u), m1 = _mm512_set1_epi32((int)0xCD9E8D57u);
+    const __m512i m0 = _mm512_set1_epi32((int)0xD2511F53u),
+                  m1 = _mm512_set1_epi32((int)0xCD9E8D57u);
     uint32_t k0 = (uint32_t)random[0], k1 = (uint32_t)(random[0] >> 32);
-    __m512i c0 = _mm512_add_epi32(
-        _mm512_set1_epi32((int)(uint32_t)first),
-        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+    __m512i c0 =
+        _mm512_add_epi32(_mm512_set1_epi32((int)(uint32_t)first),
+                         _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
     __m512i c1 = _mm512_set1_epi32((int)(uint32_t)(first >> 32));
     __m512i c2 = _mm512_set1_epi32((int)(uint32_t)random[1]);
     __m512i c3 = _mm512_set1_epi32((int)(uint32_t)(random[1] >> 32));
@@ -50,8 +51,10 @@ MASCON_AVX512 static void philox_avx512(const uint64_t random[2], uint64_t first
     const __m512i e[4] = {_mm512_unpacklo_epi64(a, c), _mm512_unpackhi_epi64(a, c),
                           _mm512_unpacklo_epi64(b, d), _mm512_unpackhi_epi64(b, d)};
     /* e[i] holds blocks i, i + 4, i + 8, i + 12, a quarter each */
-    const __m512i f = _mm512_shuffle_i32x4(e[0], e[1], 0x44), g = _mm512_shuffle_i32x4(e[2], e[3], 0x44);
-    const __m512i h = _mm512_shuffle_i32x4(e[0], e[1], 0xee), i = _mm512_shuffle_i32x4(e[2], e[3], 0xee);
+    const __m512i f = _mm512_shuffle_i32x4(e[0], e[1], 0x44),
+                  g = _mm512_shuffle_i32x4(e[2], e[3], 0x44);
+    const __m512i h = _mm512_shuffle_i32x4(e[0], e[1], 0xee),
+                  i = _mm512_shuffle_i32x4(e[2], e[3], 0xee);
     _mm512_storeu_si512(words, _mm512_shuffle_i32x4(f, g, 0x88));
     _mm512_storeu_si512(words + 16, _mm512_shuffle_i32x4(f, g, 0xdd));
     _mm512_storeu_si512(words + 32, _mm512_shuffle_i32x4(h, i, 0x88));
@@ -59,8 +62,8 @@ MASCON_AVX512 static void philox_avx512(const uint64_t random[2], uint64_t first
 }
 #endif
 
-/* RUN words of the stream from that of block first / 4 on, into room {RUN}; returns where word `first`
- * lies, with at least RUN - 3 words from it on. */
+/* RUN words of the stream from that of block first / 4 on, into room {RUN}; returns where word
+ * `first` lies, with at least RUN - 3 words from it on. */
 static const uint32_t *draw(const uint64_t random[2], uint64_t first, uint32_t *room) {
     const uint64_t block = first / 4;
 #if MASCON_HAS_AVX512_CODE
@@ -75,8 +78,8 @@ static const uint32_t *draw(const uint64_t random[2], uint64_t first, uint32_t *
 
 /* ---- Applying them ---- */
 
-/* Pixels of a tile: what one draw gives from any start, or from a multiple of 4; channels whose bits
- * are kept at a time. */
+/* Pixels of a tile: what one draw gives from any start, or from a multiple of 4; channels whose
+ * bits are kept at a time. */
 enum { PIXELS = 60, PIXELS_ALIGNED = 64, GROUP = 256 };
 
 typedef struct job {
@@ -130,7 +133,8 @@ MASCON_AVX512 static void apply_bits_avx512(const float *x, const uint64_t *kept
         const __m512i bit = _mm512_set1_epi64((long long)((uint64_t)1 << p));
         for (int64_t c = 0; c < n; c += 16) {
             const __m512i low = _mm512_load_si512(kept + c), high = _mm512_load_si512(kept + c + 8);
-            const __mmask16 lanes = n - c >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << (n - c)) - 1);
+            const __mmask16 lanes =
+                n - c >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << (n - c)) - 1);
             const __mmask16 m = (__mmask16)(_mm512_test_epi64_mask(low, bit) |
                                             (unsigned)_mm512_test_epi64_mask(high, bit) << 8);
             const __m512 v = _mm512_maskz_loadu_ps(lanes, x + c);

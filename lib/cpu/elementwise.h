@@ -30,7 +30,7 @@ void masconC_walk(const mascon_view *y, int n, const mascon_view *const *x, masc
 #endif
 
 /* static row function `name`: y[i] = expression over a (of x) and o.
- * A second form for inputs that are not dense: gather into a small dense buffer is not worth it. */
+ * setup declares what is read from o once. */
 #define MASCON_ROW1(name, out_type, in_type, setup, expression)                                \
     MASCON_CLONES static void name(int64_t n, void *const *data, const int64_t *stride,       \
                                    const void *o) {                                           \

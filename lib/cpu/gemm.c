@@ -44,8 +44,8 @@ static void slice(void *context, int64_t i, int thread) {
 }
 
 mascon_status masconI_gemm(const masconI_product *p, const float *a, const float *b, float *c) {
-    job j = {.p = p, .a = a, .b = b, .c = c, .by_rows = p->m > p->n,
-             .dot = masconI_gemm_dot_fits(p)};
+    job j = {
+        .p = p, .a = a, .b = b, .c = c, .by_rows = p->m > p->n, .dot = masconI_gemm_dot_fits(p)};
     const int64_t side = j.by_rows ? p->m : p->n;
     const double work = (double)p->m * (double)p->n * (double)p->k;
     double pieces = work / piece_work;

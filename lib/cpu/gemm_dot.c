@@ -10,9 +10,9 @@
 
 enum { ROWS = 4, COLUMNS = 6, VECTOR = 16 };
 
-MASCON_AVX512 static inline __attribute__((always_inline)) void
-block(const float *a, int64_t lda, const float *b, int64_t ldb, int64_t k, float beta, float *c,
-      int64_t ldc, const int rows, const int columns) {
+MASCON_AVX512 static inline __attribute__((always_inline)) void block(
+    const float *a, int64_t lda, const float *b, int64_t ldb, int64_t k, float beta, float *c,
+    int64_t ldc, const int rows, const int columns) {
     __m512 sum[ROWS][COLUMNS];
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) {
@@ -45,11 +45,11 @@ block(const float *a, int64_t lda, const float *b, int64_t ldb, int64_t k, float
 typedef void block_function(const float *, int64_t, const float *, int64_t, int64_t, float, float *,
                             int64_t);
 
-#define BLOCK(rows, columns)                                                                       \
-    MASCON_AVX512 static void block_##rows##_##columns(const float *a, int64_t lda, const float *b, \
-                                                       int64_t ldb, int64_t k, float beta,         \
-                                                       float *c, int64_t ldc) {                    \
-        block(a, lda, b, ldb, k, beta, c, ldc, rows, columns);                                     \
+#define BLOCK(rows, columns)                                                                   \
+    MASCON_AVX512 static void block_##rows##_##columns(const float *a, int64_t lda,            \
+                                                       const float *b, int64_t ldb, int64_t k, \
+                                                       float beta, float *c, int64_t ldc) {    \
+        block(a, lda, b, ldb, k, beta, c, ldc, rows, columns);                                 \
     }
 #define BLOCKS(columns) BLOCK(1, columns) BLOCK(2, columns) BLOCK(3, columns) BLOCK(4, columns)
 BLOCKS(1)
@@ -59,7 +59,8 @@ BLOCKS(4)
 BLOCKS(5)
 BLOCKS(6)
 
-#define COLUMN(columns) {block_1_##columns, block_2_##columns, block_3_##columns, block_4_##columns}
+#define COLUMN(columns) \
+    { block_1_##columns, block_2_##columns, block_3_##columns, block_4_##columns }
 static block_function *const blocks[COLUMNS][ROWS] = {COLUMN(1), COLUMN(2), COLUMN(3),
                                                       COLUMN(4), COLUMN(5), COLUMN(6)};
 
@@ -68,8 +69,8 @@ int masconI_gemm_dot_fits(const masconI_product *p) {
     return masconI_has_avx512() && !p->ta && p->tb && p->m <= 64 && p->k >= 4 * VECTOR;
 }
 
-void masconI_gemm_dot(const masconI_product *p, int64_t m, int64_t n, const float *a, const float *b,
-                      float *c) {
+void masconI_gemm_dot(const masconI_product *p, int64_t m, int64_t n, const float *a,
+                      const float *b, float *c) {
     for (int64_t j = 0; j < n; j += COLUMNS) {
         const int64_t columns = n - j < COLUMNS ? n - j : COLUMNS;
         for (int64_t i = 0; i < m; i += ROWS) {
@@ -87,8 +88,8 @@ int masconI_gemm_dot_fits(const masconI_product *p) {
     return 0;
 }
 
-void masconI_gemm_dot(const masconI_product *p, int64_t m, int64_t n, const float *a, const float *b,
-                      float *c) {
+void masconI_gemm_dot(const masconI_product *p, int64_t m, int64_t n, const float *a,
+                      const float *b, float *c) {
     (void)p, (void)m, (void)n, (void)a, (void)b, (void)c;
 }
 

@@ -30,8 +30,8 @@ static mascon_status linear(mascon_call *call, mascon_exec *exec) {
     for (int64_t i = 0; bias && i < m; i++) {
         memcpy(y + i * out, SRC(call, 2)->data, sizeof(float) * (size_t)out);
     }
-    const masconI_product p = {.tb = 1, .m = m, .n = out, .k = in, .lda = in, .ldb = in, .ldc = out,
-                               .beta = bias ? 1 : 0};
+    const masconI_product p = {
+        .tb = 1, .m = m, .n = out, .k = in, .lda = in, .ldb = in, .ldc = out, .beta = bias ? 1 : 0};
     return masconI_gemm(&p, x->data, weight->data, y);
 }
 
@@ -57,7 +57,8 @@ static mascon_status bwd_weight(mascon_call *call, mascon_exec *exec) {
             for (int64_t o = 0; o < out; o++) db[o] += row[o];
         }
     }
-    const masconI_product p = {.ta = 1, .m = out, .n = in, .k = m, .lda = out, .ldb = in, .ldc = in};
+    const masconI_product p = {
+        .ta = 1, .m = out, .n = in, .k = m, .lda = out, .ldb = in, .ldc = in};
     return masconI_gemm(&p, dy->data, x->data, dw->data);
 }
 

@@ -1,7 +1,7 @@
 /* matmul.c: matrix product of float32 tensors, batched with broadcasting.
  *
- * A matrix whose rows or whose columns lie dense is used where it is, through gemm's transpose flags;
- * other strides are converted to row-major first. */
+ * A matrix whose rows or whose columns lie dense is used where it is, through gemm's transpose
+ * flags; other strides are converted to row-major first. */
 #include <stdatomic.h>
 
 #include "cpu/gemm.h"
@@ -107,9 +107,14 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
     }
     job j = {.a = a, .b = b, .shape = y->shape, .y = y->data};
     j.dims = oa.batch_dims > ob.batch_dims ? oa.batch_dims : ob.batch_dims;
-    j.p = (masconI_product){.ta = oa.transposed, .tb = ob.transposed, .m = oa.rows,
-                            .n = ob.columns,     .k = oa.columns,     .lda = oa.ld,
-                            .ldb = ob.ld,        .ldc = ob.columns};
+    j.p = (masconI_product){.ta = oa.transposed,
+                            .tb = ob.transposed,
+                            .m = oa.rows,
+                            .n = ob.columns,
+                            .k = oa.columns,
+                            .lda = oa.ld,
+                            .ldb = ob.ld,
+                            .ldc = ob.columns};
     int64_t batch = 1;
     for (int d = 0; d < j.dims; d++) batch *= j.shape[d];
     if (ob.batch_dims == 0 && a->contiguous) { /* one matrix b: the batch is more rows */

@@ -1,8 +1,8 @@
 /* plan.c: the cache of ready convolutions and the cache of packed weights.
  *
- * Both are bounded, drop what was used longest ago, and are guarded by one mutex each, which is held
- * for a look-up only: primitives are made and weights packed outside of it. An entry that a running
- * call holds (refs > 0) is never dropped.
+ * Both are bounded, drop what was used longest ago, and are guarded by one mutex each, which is
+ * held for a look-up only: primitives are made and weights packed outside of it. An entry that a
+ * running call holds (refs > 0) is never dropped.
  */
 #include "cpu/plan.h"
 
@@ -163,8 +163,8 @@ static masconI_packed *entry(uint64_t storage, int64_t offset, uint64_t plan) {
     }
     if (least) {
         forget(least);
-        *least = (masconI_packed){
-            .storage = storage, .plan = plan, .offset = offset, .version = -1};
+        *least =
+            (masconI_packed){.storage = storage, .plan = plan, .offset = offset, .version = -1};
     }
     return least;
 }
@@ -223,6 +223,27 @@ static void keep(const mascon_tensor *weight, uint64_t plan, int64_t version, fl
     pthread_mutex_unlock(&packed_lock);
 }
 
+typedef struct packing {
+    masconI_dnnl *conv;
+    const float *plain;
+    float *packed;
+    atomic_int status;
+} packing;
+
+static void pack_piece(void *context, int64_t i, int thread) {
+    (void)thread;
+    packing *p = context;
+    const mascon_status status = masconI_dnnl_pack(p->conv, p->plain, p->packed, (int)i);
+    if (status != MASCON_OK) atomic_store(&p->status, status);
+}
+
+static mascon_status pack(masconI_dnnl *conv, const float *plain, float *to) {
+    packing p = {.conv = conv, .plain = plain, .packed = to};
+    masconI_parallel(masconI_dnnl_pieces(conv), pack_piece, &p);
+    const int code = atomic_load(&p.status);
+    return code == MASCON_OK ? MASCON_OK : masconI_fail(code, "weights could not be packed");
+}
+
 mascon_status masconI_packed_get(const mascon_tensor *weight, masconI_plan *plan, void *room,
                                  const float **data, masconI_packed **held) {
     const size_t bytes = masconI_dnnl_packed(plan->conv);
@@ -234,7 +255,7 @@ mascon_status masconI_packed_get(const mascon_tensor *weight, masconI_plan *plan
         void *block = NULL;
         if (worth_keeping(weight, plan->serial, version, held) &&
             posix_memalign(&block, 64, bytes) == 0) {
-            const mascon_status status = masconI_dnnl_pack(plan->conv, plain, block);
+            const mascon_status status = pack(plan->conv, plain, block);
             if (status == MASCON_OK) {
                 keep(weight, plan->serial, version, block, bytes, held);
             }
@@ -247,7 +268,7 @@ mascon_status masconI_packed_get(const mascon_tensor *weight, masconI_plan *plan
         }
     }
     *data = room;
-    return masconI_dnnl_pack(plan->conv, plain, room);
+    return pack(plan->conv, plain, room);
 }
 
 void masconI_packed_put(masconI_packed *held) {

@@ -70,8 +70,11 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
                        .momenta = groups(call) == 3,
                        .nesterov = a[NN_SGD_NESTEROV] != 0,
                        .first = a[NN_SGD_FIRST] != 0};
-    const masconI_pass pass = {.call = call, .params = call->n_list / groups(call),
-                               .groups = groups(call), .work = work, .options = &o};
+    const masconI_pass pass = {.call = call,
+                               .params = call->n_list / groups(call),
+                               .groups = groups(call),
+                               .work = work,
+                               .options = &o};
     masconI_pass_run(&pass);
     return MASCON_OK;
 }

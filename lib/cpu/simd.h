@@ -1,8 +1,8 @@
 /* simd.h: how kernels reach the vector units of the processor they run on.
  *
- * MASCON_CLONES before a function of plain loops compiles it for several processors; the right one is
- * chosen when the library is loaded. Functions written with AVX-512 intrinsics carry MASCON_AVX512
- * and are called only where masconI_has_avx512().
+ * MASCON_CLONES before a function of plain loops compiles it for several processors; the right one
+ * is chosen when the library is loaded. Functions written with AVX-512 intrinsics carry
+ * MASCON_AVX512 and are called only where masconI_has_avx512().
  */
 #ifndef MASCON_CPU_SIMD_H
 #define MASCON_CPU_SIMD_H

@@ -1,7 +1,7 @@
 /* softmax.c: softmax and log_softmax along one dimension and their backward ops, in float32.
  *
- * Every tensor is {outer, length, inner} with all dimensions before and after dim as one, row-major.
- * A line is the `length` elements of one (outer, inner), `inner` apart. */
+ * Every tensor is {outer, length, inner} with all dimensions before and after dim as one,
+ * row-major. A line is the `length` elements of one (outer, inner), `inner` apart. */
 #include "ops/nn.h"
 
 enum { SLICE = 8192 }; /* elements of one slice, about */

@@ -1,7 +1,7 @@
 /* table.c: the cpu backend: its table of kernels and its memory functions.
  *
- * A kernel is found by its name: masconC_<op>, a weak reference here, so an op without one simply has
- * a NULL entry and the core takes the reference kernel. (A static link must therefore take the
+ * A kernel is found by its name: masconC_<op>, a weak reference here, so an op without one simply
+ * has a NULL entry and the core takes the reference kernel. (A static link must therefore take the
  * objects themselves: weak references pull nothing out of an archive.)
  */
 #include <stdio.h>
@@ -42,7 +42,8 @@ mascon_status masconI_host_alloc(int32_t device, size_t bytes, void **out) {
     if (posix_memalign(&block, huge ? huge_page : LINE, bytes ? bytes : 1) != 0) {
         return masconI_fail(MASCON_E_OOM, "no memory for %zu bytes", bytes);
     }
-    if (huge) (void)madvise(block, bytes, MADV_HUGEPAGE); /* advice only: refusal changes no result */
+    if (huge)
+        (void)madvise(block, bytes, MADV_HUGEPAGE); /* advice only: refusal changes no result */
     *out = block;
     return MASCON_OK;
 }

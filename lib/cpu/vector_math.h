@@ -24,7 +24,9 @@ MASCON_INLINE int32_t vm_bits(float f) {
 }
 
 /* 2 ^ n for whole n in -126..127 */
-MASCON_INLINE float vm_power_of_two(int32_t n) { return vm_float((n + 127) << 23); }
+MASCON_INLINE float vm_power_of_two(int32_t n) {
+    return vm_float((int32_t)((uint32_t)(n + 127) << 23));
+}
 
 /* x = n ln 2 + r with |r| <= 0.35, for |x| < 200; returns exp(r) - 1.
  * ln 2 is taken apart so that n times its first part is exact. */
@@ -73,8 +75,8 @@ MASCON_INLINE float vm_log(float x) {
     int small = x < 1.17549435e-38f;
     float scaled = small ? x * 8388608.0f : x; /* subnormal numbers are made normal */
     int32_t bits = vm_bits(scaled);
-    int32_t e = (bits - 0x3f3504f3) >> 23; /* 0x3f3504f3: sqrt(1/2) */
-    float m = vm_float(bits - e * (1 << 23));
+    int32_t e = (int32_t)((uint32_t)bits - 0x3f3504f3u) >> 23; /* 0x3f3504f3: sqrt(1/2) */
+    float m = vm_float((int32_t)((uint32_t)bits - ((uint32_t)e << 23)));
     float whole = (float)(small ? e - 23 : e);
     float f = m - 1.0f;
     float s = f / (2.0f + f), z = s * s;

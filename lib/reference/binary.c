@@ -94,7 +94,7 @@ static double smaller(double a, double b) { return isnan(a) || a < b ? a : b; }
 
 ARITHMETIC(add, a + b, WRAPPED(a, +, b))
 ARITHMETIC(sub, a - b, WRAPPED(a, -, b))
-ARITHMETIC(mul, a *b, WRAPPED(a, *, b))
+ARITHMETIC(mul, a * b, WRAPPED(a, *, b))
 ARITHMETIC(div, a / b, b == 0 ? 0 : (int64_t)((double)a / (double)b)) /* div gets no whole numbers */
 ARITHMETIC(pow, pow(a, b), power_whole(a, b))
 ARITHMETIC(maximum, larger(a, b), a > b ? a : b)

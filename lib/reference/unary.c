@@ -51,7 +51,7 @@ REAL(isfinite, isfinite(v) != 0)
 REAL(logical_not, v == 0)
 KEEP(abs, fabs(v), v < 0 ? (int64_t)(0 - (uint64_t)v) : v)
 KEEP(neg, -v, (int64_t)(0 - (uint64_t)v))
-KEEP(sign, v > 0 ? 1 : v < 0 ? -1 : v, (v > 0) - (v < 0)) /* NaN stays NaN */
+KEEP(sign, (v > 0) - (v < 0), (v > 0) - (v < 0)) /* 0 of NaN */
 KEEP(floor, floor(v), v)
 KEEP(ceil, ceil(v), v)
 KEEP(round, nearbyint(v), v) /* halves to even, the rounding mode of every C program */

@@ -44,9 +44,10 @@ local function load_library()
 end
 
 local C, library_path
--- A cleared package.loaded must not unload or declare anything twice: the namespace is kept in the
--- registry of loaded packages under a name of its own.
-local anchor = package.loaded["mascon.library"]
+-- A cleared package.loaded must not unload or declare anything twice, and all copies of these files in
+-- one Lua state must share its modes: what belongs to the state is kept in the registry.
+local registry = debug.getregistry()
+local anchor = registry["mascon.library"]
 if anchor then
   C, library_path = anchor.C, anchor.path
 else
@@ -58,7 +59,7 @@ if not pcall(ffi.typeof, "mascon_ref") then
   ffi.cdef((ffi.string(C.mascon_interface_text()):gsub("MASCON_API", "")))
 end
 anchor = anchor or { C = C, path = library_path }
-package.loaded["mascon.library"] = anchor
+registry["mascon.library"] = anchor
 
 M.C = C
 M.library_path = library_path

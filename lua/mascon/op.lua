@@ -376,12 +376,14 @@ end
 
 --- "argument 1 is a number; expected a tensor" and so on (D45).
 local function not_a_tensor(row, name, i, v)
-  local hint = i == 1 and 'called with "." instead of ":"?' or nil
-  if i > 1 or v == nil then
-    hint = 'called with "." instead of ":"?'
+  local hint = 'called with "." instead of ":"?'
+  if v == nil then
     options.fail(name, ("argument %d (%s) is missing"):format(i, row.inputs[i].name), hint)
+  elseif i == 1 then
+    options.fail(name, ("argument 1 is missing: %s is not a tensor"):format(options.show(v)), hint)
   end
-  options.fail(name, ("argument %d is missing: %s is not a tensor"):format(i, options.show(v)), hint)
+  options.fail(name, ("argument %d (%s) is %s; expected a tensor"):format(i, row.inputs[i].name,
+    options.show(v)))
 end
 
 --- Puts tensor arguments into the record; returns the position of the first option.
@@ -434,6 +436,11 @@ local function general(row, name, in_place, n, ...)
     first = 3
   else
     first = put_tensors(row, name, args, n)
+    local last = args[n]
+    if row.by_name.other and not is_tensor(args[2])
+      and not (type(last) == "table" and last.other ~= nil) then
+      not_a_tensor(row, name, 2, args[2])
+    end
   end
   put_positional(row, name, args, first, n)
   set_base(row)

@@ -104,7 +104,8 @@ end
 
 local function check_range(prefix, field, v)
   local name, low, high = field[1], field.min, field.max
-  if low and high and not (v >= low and v <= high) then
+  local interval = low and high and not (field[3] or ""):find "integer"
+  if interval and not (v >= low and v <= high) then
     M.fail(prefix, ("%s is %s; must be in [%s, %s]"):format(name, M.show(v), low, high))
   elseif low and not (v >= low) then
     M.fail(prefix, ("%s is %s; must be %s or more"):format(name, M.show(v), low))

@@ -67,6 +67,9 @@ function M.raise(prefix, message, detail, hint)
   if path then
     lines[#lines + 1] = "in " .. path
   end
+  for i = 1, M.depth do
+    M.modules[i] = false -- an error must keep no module alive
+  end
   M.depth = 0
   local line = M.user_line()
   local text = table.concat(lines, "\n")

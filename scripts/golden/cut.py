@@ -16,6 +16,7 @@ A file is a safetensors file of flat names; its metadata "cases" is a Lua table.
 import json
 import math
 import os
+import random
 import struct
 import sys
 import zlib
@@ -111,7 +112,7 @@ REDUCE = "dim:dims keepdim:value dtype:never"
 class Op:
     def __init__(self, name, params="", outputs="", order=None, no_grad="", swap=False, ints=False,
                  check=None, rest=None, creates=False, extra=None, most=MAX_SAMPLES,
-                 base=False):
+                 base=False, instead=None):
         self.name, self.order, self.swap, self.ints = name, order, swap, ints
         self.params = [p.split(":") for p in params.split()]
         self.positions = [int(i) for i in outputs.split()]  # which outputs are positions
@@ -122,6 +123,7 @@ class Op:
         self.extra = extra  # samples of our own beside OpInfo's, where those say too little
         self.most = most  # samples
         self.base = base  # the input holds class numbers
+        self.instead = instead  # what is run in PyTorch in the place of the op
 
 
 def batch_only(sample):
@@ -139,22 +141,54 @@ def scores_in_batches(sample):
         return "decided: the mean over 0 targets is refused"
 
 
+def weight_matrix(sample):
+    if sample.args[0].dim() != 2:
+        return "refused: a weight of one dimension"
+
+
+def no_negative(sample):
+    if any(v < 0 for v in sample.args[0]):
+        return "refused: negative padding (x:narrow takes elements away)"
+
+
+def has_dims(sample):
+    if sample.input.dim() == 0:
+        return "refused: a 0-dimensional tensor has no positions"
+
+
+def int64_positions(sample):
+    if sample.args[1].dtype != torch.int64:
+        return "refused: positions are int64"
+    return has_dims(sample)
+
+
+def mask_fits(sample):
+    if torch.broadcast_shapes(sample.input.shape, sample.args[0].shape) != sample.input.shape:
+        return "refused: a mask larger than the tensor"
+
+
+def exact_hardsigmoid(x, inplace=False):
+    """PyTorch's own kernel takes 1 / 6 in float32 for the gradient even of float64; this does not."""
+    y = torch.nn.functional.hardsigmoid(x.detach())
+    return torch.where((x > -3) & (x < 3), x / 6 + 0.5, y)
+
+
 def one_rank(sample):
     if len({t.dim() for t in sample.input}) != 1:
-        return "decided: cat takes tensors of one number of dimensions"
+        return "refused: tensors of different numbers of dimensions"
 
 
-def some(*shape):
+def some(shape):
     """Random numbers of an extra sample."""
-    return torch.randn(*shape, dtype=torch.float64).requires_grad_()
+    return torch.randn(shape, dtype=torch.float64).requires_grad_()
 
 
 def extra(*samples):
     """A function that makes samples: each is (shape or tensors, args, keyword arguments)."""
     def make():
         for shape, args, kwargs in samples:
-            tensors = [some(*a[1]) if isinstance(a, tuple) and a[:1] == ("x",) else a for a in args]
-            yield SampleInput(some(*shape), args=tuple(tensors), kwargs=kwargs)
+            tensors = [some(a[1]) if isinstance(a, tuple) and a[:1] == ("x",) else a for a in args]
+            yield SampleInput(some(shape), args=tuple(tensors), kwargs=kwargs)
     return make
 
 
@@ -163,73 +197,135 @@ def numbers(*values):
     return extra(*(((3, 4), (v,), {}) for v in values))
 
 
-def halves():
-    yield SampleInput(torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, -0.0, 3.4999]).double()
-                      .requires_grad_())
+NAN, INF = float("nan"), float("inf")
+EDGES = [-INF, -30, -6, -3, -2.5, -1, -0.5, -0.0, 0.0, 0.5, 1, 1.5, 2.5, 3, 6, 30, INF]
 
 
-def labels(*values):
-    return torch.tensor(values)
+def values(*rows):
+    return torch.tensor(rows, dtype=torch.float64).requires_grad_()
+
+
+def edges():
+    """Where functions of one number bend, jump or end."""
+    yield SampleInput(values(*EDGES))
+
+
+def edges_nan():
+    """Also NaN. Not for relu6, elu and hardswish: there PyTorch's gradient of NaN is 0, NaN or dy,
+    depending on the length of the tensor."""
+    yield from edges()
+    yield SampleInput(values(NAN))
+
+
+def edge_pairs(*more):
+    """Every pair of a few special numbers; then pairs with a number in the place of a tensor."""
+    def make():
+        few = [-INF, -2, -0.5, 0.0, 1, 3, INF, NAN]
+        yield SampleInput(values(*[[v] for v in few]), args=(values(*few),))
+        if more:
+            yield from numbers(*more)()
+    return make
+
+
+def table(*args_kwargs, infinite=True):
+    """Rows with ties, with zeros, with NaN, with infinities."""
+    def make():
+        rows = [[1, 3, 3, -2], [0, 0, 0, 0], [2, NAN, 5, NAN], [0, 2, 3, 4]]
+        rows += [[-INF, 1, INF, 1]] if infinite else []
+        whole = [[2, -1, 2], [-1, 2, 0]]
+        for args, kwargs in args_kwargs:
+            yield SampleInput(values(*rows), args=args, kwargs=kwargs)
+            yield SampleInput(values(*whole), args=args, kwargs=kwargs)
+    return make
+
+
+def masked_scores():
+    yield SampleInput(values([0, -INF, 2], [-INF, -INF, 1], [800, 0, -800]), args=(1,))
+
+
+def cross_entropies():
+    weight = torch.tensor([0.5, 2.0, 1.25], dtype=torch.float64)
+    for i, reduction in enumerate(("mean", "sum", "none")):
+        yield SampleInput(some((4, 3)), args=(torch.tensor([2, 0, 1, 0]),), kwargs={
+            "weight": weight, "ignore_index": 1, "label_smoothing": 0.1 * i, "reduction": reduction})
+        yield SampleInput(some((2, 3, 2)), args=(torch.tensor([[2, 0], [-100, 1]]),), kwargs={
+            "weight": weight, "label_smoothing": 0.3, "reduction": reduction})
+        yield SampleInput(some((4, 3)), args=(torch.softmax(some((4, 3)).detach(), 1),), kwargs={
+            "weight": weight, "label_smoothing": 0.2, "reduction": reduction})
+
+
+def pictures_with_ties():
+    x = torch.tensor([[1, 1, 0, 2], [1, 1, 2, 2], [0, NAN, 0, 0], [-INF, 0, 0, 0]]).double()
+    yield SampleInput(x.reshape(1, 1, 4, 4).requires_grad_(), args=(2,))
+    yield SampleInput(x.reshape(1, 1, 4, 4).clone().requires_grad_(), args=(3,),
+                      kwargs={"stride": 1, "padding": 1})
 
 
 BINARY = "other:tensor alpha:=1 rounding_mode:never"
 WINDOW = "kernel_size:pair stride:pair padding:pair "
 
+BOTH = ((), {}), ((), {"dim": 1}), ((), {"dim": 0, "keepdim": True})
+NO_OR_ONE = table(*BOTH)
+FINITE = table(*BOTH, infinite=False)  # PyTorch has two ways to the gradient of prod, which differ
+ONE = table(((1,), {}), ((0,), {"keepdim": True}))
+
 FAMILIES = {
     "elementwise": {
-        **{name: Op(name.split(".")[0], BINARY, ints=True, extra=numbers(2.5, -1, 0))
+        **{name: Op(name.split(".")[0], BINARY, ints=True, extra=edge_pairs(2.5, -1, 0))
            for name in "add sub mul div.no_rounding_mode".split()},
-        "pow": Op("pow", "other:tensor", ints=True, extra=numbers(2, 3, 1, 0, -1)),
+        "pow": Op("pow", "other:tensor", ints=True, extra=edge_pairs(2, 3, 1, 0, -1)),
         **{f"__r{name}__": Op(name, "other:tensor", swap=True, extra=numbers(2.5, 1, 0))
            for name in "add sub mul div pow".split()},
-        "maximum": Op("maximum", "other:tensor", ints=True, most=8),
-        "minimum": Op("minimum", "other:tensor", ints=True, most=8),
-        **{name: Op(name, "other:tensor", ints=True, most=6, extra=numbers(0))
+        "maximum": Op("maximum", "other:tensor", ints=True, most=8, extra=edge_pairs()),
+        "minimum": Op("minimum", "other:tensor", ints=True, most=8, extra=edge_pairs()),
+        **{name: Op(name, "other:tensor", ints=True, most=6, extra=edge_pairs(0))
            for name in "eq ne lt le gt ge".split()},
-        **{name: Op(name, "other:tensor", ints=True, most=6)
+        **{name: Op(name, "other:tensor", ints=True, most=6, extra=edge_pairs())
            for name in "logical_and logical_or".split()},
-        **{name: Op(name, ints=name in ("abs", "sign", "neg", "exp", "logical_not", "isnan", "sqrt"))
-           for name in ("exp log log1p expm1 sqrt rsqrt abs sign neg reciprocal floor ceil sin cos "
-                        "erf isnan isfinite logical_not").split()},
-        "round": Op("round", extra=halves),
+        **{name: Op(name, ints=name in ("abs", "sign", "neg", "exp", "logical_not", "isnan", "sqrt"),
+                   extra=edges_nan)
+           for name in ("exp log log1p expm1 sqrt rsqrt abs sign neg reciprocal floor ceil round sin "
+                        "cos erf isnan isfinite logical_not").split()},
         "clamp": Op("clamp", "min:value max:value", extra=extra(
             ((5, 7), (-0.5, 0.75), {}), ((5, 7), (), {"min": 0.25}), ((5, 7), (), {"max": -0.25}),
             ((5, 7), (0.5, -0.5), {}), ((), (-0.5, 0.5), {}), ((0, 3), (-0.5, 0.5), {}))),
         "where": Op("where", "condition:tensor other:tensor", order="condition input other"),
     },
     "activations": {
-        "sigmoid": Op("sigmoid"), "tanh": Op("tanh"),
-        "nn.functional.relu": Op("relu", "inplace:drop"),
-        "nn.functional.relu6": Op("relu6", "inplace:drop"),
-        "nn.functional.leaky_relu": Op("leaky_relu", "negative_slope:value inplace:drop"),
-        "nn.functional.elu": Op("elu", "alpha:value inplace:drop"),
-        "nn.functional.softplus": Op("softplus", "beta:value threshold:value"),
-        "nn.functional.gelu": Op("gelu", "approximate:value"),
-        "nn.functional.silu": Op("silu", "inplace:drop"),
-        "nn.functional.hardswish": Op("hardswish", "inplace:drop"),
-        "nn.functional.hardsigmoid": Op("hardsigmoid", "inplace:drop"),
-        "softmax": Op("softmax", "dim:dim dtype:never"),
-        "log_softmax": Op("log_softmax", "dim:dim dtype:never"),
+        "sigmoid": Op("sigmoid", extra=edges_nan), "tanh": Op("tanh", extra=edges_nan),
+        "nn.functional.relu": Op("relu", "inplace:drop", extra=edges_nan),
+        "nn.functional.relu6": Op("relu6", "inplace:drop", extra=edges),
+        "nn.functional.leaky_relu": Op("leaky_relu", "negative_slope:value inplace:drop", extra=edges_nan),
+        "nn.functional.elu": Op("elu", "alpha:value inplace:drop", extra=edges),
+        "nn.functional.softplus": Op("softplus", "beta:value threshold:value", extra=edges_nan),
+        "nn.functional.gelu": Op("gelu", "approximate:value", extra=edges_nan),
+        "nn.functional.silu": Op("silu", "inplace:drop", extra=edges_nan),
+        "nn.functional.hardswish": Op("hardswish", "inplace:drop", extra=edges),
+        "nn.functional.hardsigmoid": Op("hardsigmoid", "inplace:drop", instead=exact_hardsigmoid,
+                                        extra=edges_nan),
+        "softmax": Op("softmax", "dim:dim dtype:never", extra=masked_scores),
+        "log_softmax": Op("log_softmax", "dim:dim dtype:never", extra=masked_scores),
     },
     "reductions": {
-        "sum": Op("sum", REDUCE, ints=True), "mean": Op("mean", REDUCE),
+        "sum": Op("sum", REDUCE, ints=True), "mean": Op("mean", REDUCE, extra=NO_OR_ONE),
         "var": Op("var", "dim:dims unbiased:unbiased correction:value keepdim:value"),
         "var.unbiased": Op("var", "unbiased:unbiased"),
         "std": Op("std", "dim:dims unbiased:unbiased correction:value keepdim:value"),
         "std.unbiased": Op("std", "unbiased:unbiased"),
-        "prod": Op("prod", "dim:dim keepdim:value dtype:never", ints=True),
-        "max.reduction_no_dim": Op("max", ints=True), "min.reduction_no_dim": Op("min", ints=True),
-        "max.reduction_with_dim": Op("max", "dim:dim keepdim:value", outputs="1"),
-        "min.reduction_with_dim": Op("min", "dim:dim keepdim:value", outputs="1"),
-        "any": Op("any", REDUCE, ints=True), "all": Op("all", REDUCE, ints=True),
-        "argmax": Op("argmax", "dim:dim keepdim:value", outputs="0"),
-        "argmin": Op("argmin", "dim:dim keepdim:value", outputs="0"),
-        "logsumexp": Op("logsumexp", "dim:dims keepdim:value"),
-        "norm": Op("norm", "p:power dim:dims keepdim:value dtype:never"),
+        "prod": Op("prod", "dim:dim keepdim:value dtype:never", ints=True, extra=FINITE),
+        "max.reduction_no_dim": Op("max", ints=True, extra=table(((), {}))), "min.reduction_no_dim": Op("min", ints=True, extra=table(((), {}))),
+        "max.reduction_with_dim": Op("max", "dim:dim keepdim:value", outputs="1", extra=ONE),
+        "min.reduction_with_dim": Op("min", "dim:dim keepdim:value", outputs="1", extra=ONE),
+        "any": Op("any", "dim:dim keepdim:value", ints=True, extra=NO_OR_ONE),
+        "all": Op("all", "dim:dim keepdim:value", ints=True, extra=NO_OR_ONE),
+        "argmax": Op("argmax", "dim:dim keepdim:value", outputs="0", extra=NO_OR_ONE),
+        "argmin": Op("argmin", "dim:dim keepdim:value", outputs="0", extra=NO_OR_ONE),
+        "logsumexp": Op("logsumexp", "dim:dims keepdim:value", extra=ONE),
+        "norm": Op("norm", "p:power dim:dims keepdim:value dtype:never", extra=NO_OR_ONE),
         "norm.fro": Op("norm", "p:power dim:dims keepdim:value dtype:never"),
         "norm.inf": Op("norm", "p:power dim:dims keepdim:value dtype:never"),
-        "linalg.vector_norm": Op("norm", "p:power dim:dims keepdim:value dtype:never"),
-        "cumsum": Op("cumsum", "dim:dim dtype:never", ints=True),
+        "linalg.vector_norm": Op("norm", "p:power dim:dims keepdim:value dtype:never", extra=NO_OR_ONE),
+        "cumsum": Op("cumsum", "dim:dim dtype:never", ints=True, extra=table(((1,), {}))),
         "sort": Op("sort", "dim:dim descending:value stable:drop", outputs="1"),
         "topk": Op("topk", "k:value dim:dim largest:value sorted:drop", outputs="1"),
     },
@@ -237,15 +333,15 @@ FAMILIES = {
         "matmul": Op("matmul", "other:tensor", ints=True), "mm": Op("matmul", "other:tensor"),
         "bmm": Op("bmm", "other:tensor", extra=extra(((3, 4, 5), (("x", (3, 5, 2)),), {}))), "mv": Op("matmul", "other:tensor"),
         "dot": Op("matmul", "other:tensor"), "outer": Op("outer", "other:tensor"),
-        "nn.functional.linear": Op("linear", "weight:tensor bias:tensor"),
+        "nn.functional.linear": Op("linear", "weight:tensor bias:tensor", check=weight_matrix),
         "nn.functional.conv2d": Op(
             "conv2d", "weight:tensor bias:tensor stride:pair padding:pair dilation:pair groups:value",
             check=batch_only),
         "nn.functional.max_pool2d": Op(
             "max_pool2d", WINDOW + "dilation:pair ceil_mode:value return_indices:never",
-            check=batch_only),
+            check=batch_only, extra=pictures_with_ties),
         "nn.functional.avg_pool2d": Op(
-            "avg_pool2d", WINDOW + "ceil_mode:value count_include_pad:value divisor_override:value",
+            "avg_pool2d", WINDOW + "ceil_mode:value count_include_pad:value divisor_override:positive",
             check=batch_only),
         "nn.functional.adaptive_avg_pool2d": Op(
             "adaptive_avg_pool2d", "output_size:pair", check=batch_only,
@@ -254,29 +350,28 @@ FAMILIES = {
         "nn.functional.cross_entropy": Op(
             "cross_entropy", "target:index weight:tensor size_average:never ignore_index:label "
             "reduce:never reduction:value label_smoothing:value", order="input target weight",
-            no_grad="target weight", check=scores_in_batches),
+            no_grad="target weight", check=scores_in_batches, extra=cross_entropies),
     },
     "rearranging": {
         "cat": Op("cat", "dim:dim", check=one_rank), "stack": Op("stack", "dim:dim"),
-        "nn.functional.pad.constant": Op("pad", "pad:sizes mode:value value:value"),
-        "nn.functional.pad.reflect": Op("pad", "pad:sizes mode:value value:value"),
-        "nn.functional.pad.replicate": Op("pad", "pad:sizes mode:value value:value"),
-        "nn.functional.pad.circular": Op("pad", "pad:sizes mode:value value:value"),
+        **{f"nn.functional.pad.{mode}": Op("pad", "pad:sizes mode:value value:value",
+                                           check=no_negative)
+           for mode in "constant reflect replicate circular".split()},
         "flip": Op("flip", "dims:dims"), "roll": Op("roll", "shifts:sizes dims:dims"),
         "tile": Op("tile", "dims:sizes"),
         "repeat_interleave": Op("repeat_interleave", "repeats:value dim:dim"),
         "tril": Op("tril", "diagonal:value"), "triu": Op("triu", "diagonal:value"),
-        "index_select": Op("index_select", "dim:dim index:index", order="input index"),
-        "index_add": Op("index_add", "dim:dim index:index source:tensor alpha:=1",
-                        order="input index source", extra=extra(
-                            ((5, 4), (0, labels(0, 2, 2), ("x", (3, 4))), {}),
-                            ((5, 4), (1, labels(3, 0), ("x", (5, 2))), {}),
-                            ((4,), (-1, labels(1, 1, 1, 0, 3), ("x", (5,))), {}))),
-        "gather": Op("gather", "dim:dim index:index sparse_grad:drop", order="input index"),
-        "scatter_add": Op("scatter_add", "dim:dim index:index source:tensor",
-                          order="input index source"),
+        "index_select": Op("index_select", "dim:dim index:index", order="input index", check=has_dims,
+                           extra=extra(((4, 3), (0, torch.tensor([3, 0, 0])), {}),
+                                       ((2, 3, 4), (-1, torch.tensor([1, 1])), {}),
+                                       ((4, 3), (1, torch.tensor([], dtype=torch.int64)), {}))),
+        "gather": Op("gather", "dim:dim index:index sparse_grad:drop", order="input index",
+                     check=int64_positions, extra=extra(
+                         ((3, 4), (0, torch.tensor([[2, 0, 0, 1], [2, 2, 1, 1]])), {}),
+                         ((3, 4), (1, torch.tensor([[3, 3, 0], [1, 2, 0]])), {}),
+                         ((2, 3, 2), (-2, torch.tensor([[[2, 1]] * 4])), {}))),
         "nn.functional.one_hot": Op("one_hot", "num_classes:classes", base=True),
-        "masked_fill": Op("masked_fill", "mask:tensor value:value"),
+        "masked_fill": Op("masked_fill", "mask:tensor value:value", check=mask_fits),
         "masked_select": Op("masked_select", "mask:tensor"),
         "nonzero": Op("nonzero", "as_tuple:never", outputs="0", ints=True),
         "view": Op("view", "shape:sizes", rest="shape"),
@@ -302,6 +397,9 @@ class Skip(Exception):
     pass
 
 
+NUMBERS = ("end", "step", "steps", "m")  # of the ops that make tensors
+
+
 def from_one(value, what="a dimension"):
     if isinstance(value, bool) or not isinstance(value, int):
         raise Skip(f"{what} is not a number")
@@ -313,6 +411,8 @@ def number(name, value):
         raise Skip(f"{name} is a tensor")
     if isinstance(value, complex):
         raise Skip("complex numbers")
+    if isinstance(value, bool) and name in NUMBERS:
+        raise Skip(f"{name} is a bool")
     return value
 
 
@@ -346,11 +446,17 @@ def option(name, kind, value):
     if kind == "sizes":
         return name, whole_list(name, value)
     if kind == "pair":
+        if isinstance(value, (list, tuple)) and len(value) == 0:
+            return None  # PyTorch's way to leave a stride out
         return name, value if isinstance(value, (int, str)) else whole_list(name, value)
     if kind == "unbiased":
         return "correction", 1 if value else 0
     if kind == "label":
         return name, value + 1 if value >= 0 else value
+    if kind == "positive":
+        if value < 1:
+            raise Skip(f"refused: {name} below 1")
+        return name, value
     if kind == "classes":
         return (name, value) if value >= 0 else None
     if kind == "power":
@@ -374,7 +480,7 @@ def bind(op, sample):
                 given[name] = args[i]
     if len(args) > len(op.params):
         raise Skip("more arguments than mascon's op has")
-    alias = {"src": "source", "ord": "p", "axis": "dim"}
+    alias = {"ord": "p", "axis": "dim"}
     for name, value in sample.kwargs.items():
         name = alias.get(name, name)
         if name not in dict(op.params):
@@ -459,7 +565,7 @@ def compact(t):
 def cut(op, info, sample):
     """Runs PyTorch on a sample; the case as a dictionary that still holds tensors."""
     keep = not op.creates
-    sample = type(sample)(
+    sample = SampleInput(
         rounded(sample.input, keep), args=tuple(rounded(a, keep) for a in sample.args),
         kwargs={k: rounded(v, keep) for k, v in sample.kwargs.items()},
         output_process_fn_grad=sample.output_process_fn_grad,
@@ -470,7 +576,9 @@ def cut(op, info, sample):
         raise Skip(f"more than {MAX_ELEMENTS} elements")
     if any(t.is_complex() for t in everything):
         raise Skip("complex numbers")
-    out = info(sample.input, *sample.args, **sample.kwargs)
+    if any(t.dtype == torch.int64 and t.numel() and t.abs().max() > 2**53 for t in everything):
+        raise Skip("whole numbers beyond 2^53, which Lua cannot tell apart")
+    out = (op.instead or info)(sample.input, *sample.args, **sample.kwargs)
     outs = [out] if isinstance(out, torch.Tensor) else list(out)
     if any(t.numel() > 2 * MAX_ELEMENTS for t in outs):
         raise Skip(f"more than {2 * MAX_ELEMENTS} elements")
@@ -525,21 +633,42 @@ def named(value, store):
 
 
 def samples_of(op, info, dtype):
-    """Extra samples, then OpInfo's; a fixed seed per op, so that one op can be cut alone."""
+    """Extra samples, then OpInfo's, and the number of the extra ones. The seed is fixed per op, so
+    that one op can be cut alone."""
     torch.manual_seed(zlib.crc32((info.name + info.variant_test_name).encode()))
     grad = info.supports_autograd and dtype == torch.float64
     own = list(op.extra()) if op.extra and dtype == torch.float64 else []
-    return own + list(info.sample_inputs("cpu", dtype, requires_grad=grad))
+    return own + list(info.sample_inputs("cpu", dtype, requires_grad=grad)), len(own)
+
+
+def features(case):
+    """What a sample shows: its options and the shape of each argument."""
+    shown = {(k, str(v)) for k, v in case["options"].items()}
+    return shown | {(i, shape_key(a)) for i, a in enumerate(case["args"])}
+
+
+def different(found, own, most):
+    """The first `own` samples and others, each of which shows as much as possible that is new."""
+    chosen, rest = found[:own], found[own:]
+    random.Random(len(rest)).shuffle(rest)
+    seen = set().union(*(features(c) for c in chosen)) if chosen else set()
+    while len(chosen) < most:
+        best = rest.pop(max(range(len(rest)), key=lambda i: len(features(rest[i]) - seen)))
+        chosen.append(best)
+        if not features(best) - seen:
+            seen = set()
+        seen |= features(best)
+    return chosen
 
 
 def cut_op(torch_name, op, info):
     cases, skipped, seen = [], {}, set()
     floats = torch.float64 in info.supported_dtypes("cpu")
     for dtype in ([torch.float64] if floats else []) + ([torch.int64] if op.ints or not floats else []):
-        if dtype not in info.supported_dtypes("cpu"):
-            continue
         found = []
-        for index, sample in enumerate(samples_of(op, info, dtype)):
+        samples, extras = samples_of(op, info, dtype)
+        own = 0  # extra samples among the found ones
+        for index, sample in enumerate(samples):
             try:
                 case = cut(op, info, sample)
             except Skip as reason:
@@ -550,18 +679,17 @@ def cut_op(torch_name, op, info):
                 skipped["like another sample"] = skipped.get("like another sample", 0) + 1
                 continue
             seen.add(key)
-            case["from"] = f"{torch_name} {index + 1}"
-            case["own"] = op.extra is not None and dtype == torch.float64 and index < len(list(op.extra()))
             if size_of(case) > MAX_BYTES:
                 skipped["large"] = skipped.get("large", 0) + 1
                 continue
+            own += index < extras
+            case["from"] = f"{torch_name} {index + 1 - extras}" if index >= extras else \
+                f"{torch_name} extra {index + 1}"
             found.append(case)
         most = op.most if dtype == torch.float64 or not floats else 3
         if len(found) > most:
             skipped["enough samples"] = skipped.get("enough samples", 0) + len(found) - most
-            own = sum(1 for case in found if case["own"])
-            rest, most = found[own:], most - own
-            found = found[:own] + [rest[i * len(rest) // most] for i in range(most)]
+            found = different(found, own, most)
         cases += found
     return cases, [{"op": torch_name, "reason": r, "count": n} for r, n in skipped.items()]
 

@@ -324,7 +324,7 @@ end
 local function split_lengths(lengths, n)
   local sum, whole = 0, {}
   for k, v in ipairs(lengths) do
-    if type(v) ~= "number" or not (v >= 0) then
+    if type(v) ~= "number" or v < 0 or v ~= v then
       options.fail("random_split", ("length %d is %s; must be 0 or more")
         :format(k, options.show(v)))
     end

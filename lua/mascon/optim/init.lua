@@ -1,0 +1,6 @@
+--- mascon.optim: optimizers.
+
+return {
+  SGD = require "mascon.optim.sgd",
+  Adam = require "mascon.optim.adam",
+}

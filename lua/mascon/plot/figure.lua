@@ -1,0 +1,52 @@
+--- Figures: what plot.lines and its like return.
+
+local gnuplot = require "mascon.plot.gnuplot"
+local options = require "mascon.options"
+local text = require "mascon.plot.text"
+
+---@class mascon.plot.Figure
+---@field kind string "lines" | "grid"
+local Figure = {}
+Figure.__index = Figure
+
+local M = {}
+
+---@return mascon.plot.Figure
+function M.new(description)
+  return setmetatable(description, Figure)
+end
+
+function M.is_figure(v)
+  return type(v) == "table" and getmetatable(v) == Figure
+end
+
+--- Writes the figure to a file; the type follows the ending: .svg .png .pdf.
+---@param path string
+---@return mascon.plot.Figure itself
+function Figure:save(path)
+  options.check("save", { "path", nil, "string" }, path)
+  gnuplot.save(self, path)
+  return self
+end
+
+--- Opens the figure in a window, where there is a display.
+function Figure:show()
+  gnuplot.show(self)
+  return self
+end
+
+--- The figure drawn with plain characters, for a terminal: print(fig:text()).
+---@param given? table width = 72, height = 16 (characters of one panel)
+---@return string
+function Figure:text(given)
+  local o = options.read("text", given, {
+    { "width", 72, "integer", min = 20 }, { "height", 16, "integer", min = 4 },
+  })
+  return text.draw(self, o.width, o.height)
+end
+
+function Figure:__tostring()
+  return self:text()
+end
+
+return M
