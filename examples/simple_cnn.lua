@@ -1,7 +1,8 @@
 -- SimpleCNN, the lecture's first network, on CIFAR-10.
 local mascon = require "mascon"
 local nn, optim, T = mascon.nn, mascon.optim, mascon.transforms
-local lecture = require "lecture" -- examples/lecture.lua: create_dataloaders, train_step, test_step, train, calculate_performance, plot_loss_curves
+-- examples/lecture.lua: create_dataloaders, train_step, test_step, train, calculate_performance, plot_loss_curves
+local lecture = require "lecture"
 local options = require("arguments").read(arg)
 
 mascon.manual_seed(options.seed)

@@ -81,6 +81,66 @@ MASCON_API const char *mascon_reader_metadata_text(const mascon_reader *r, int64
 MASCON_API const char *mascon_reader_metadata(const mascon_reader *r, const char *key,
                                               int64_t *size);
 
+/* Check sums that mascon wrote beside the tensors are compared while these are read, unless on is 0. */
+MASCON_API void mascon_reader_verify(mascon_reader *r, int32_t on);
+/* 1 where the file carries check sums. */
+MASCON_API int32_t mascon_reader_has_sums(const mascon_reader *r);
+
+/* ---- Reading PyTorch's files ------------------------------------------------------------- */
+
+typedef struct mascon_torch mascon_torch;
+
+enum {
+    MASCON_TORCH_SKIP_UNKNOWN = 1,   /* Python objects become MASCON_NODE_SKIPPED, not an error */
+    MASCON_TORCH_NO_VERIFY = 2,      /* check sums are not looked at */
+    MASCON_TORCH_ALLOW_EXPANDED = 4, /* tensors with more elements than their storage */
+    MASCON_TORCH_LENIENT_TAIL = 8    /* bytes behind the end of the file's contents */
+};
+
+/* Opens and checks a file of torch.save, in any of its three formats. limits may be NULL. No code of
+ * the file runs. */
+MASCON_API mascon_status mascon_torch_open(mascon_torch **out, const char *path,
+                                           const mascon_limits *limits, int32_t flags);
+/* Closes the file. NULL is allowed. */
+MASCON_API void mascon_torch_close(mascon_torch *t);
+/* A MASCON_FILE_PYTORCH_*. */
+MASCON_API int32_t mascon_torch_format(const mascon_torch *t);
+
+enum {
+    MASCON_NODE_END = 0, /* the value is complete */
+    MASCON_NODE_NONE,
+    MASCON_NODE_BOOL,   /* number */
+    MASCON_NODE_NUMBER, /* number */
+    MASCON_NODE_TEXT,   /* text, size */
+    MASCON_NODE_TENSOR, /* count: its number for mascon_torch_tensor */
+    MASCON_NODE_LIST,   /* count nodes follow */
+    MASCON_NODE_DICT,   /* count pairs of nodes follow; a key is TEXT, NUMBER or SAME */
+    MASCON_NODE_SAME,   /* count: which of the numbered nodes this is again */
+    MASCON_NODE_SKIPPED /* text, size: what it is, as part of a sentence */
+};
+
+/* A piece of the file's value. LIST, DICT and long TEXT nodes are numbered from 1 as they come
+ * (numbered is that number, else 0), so that shared ones stay shared. */
+typedef struct mascon_node {
+    int32_t kind;
+    int32_t numbered;
+    int64_t count;
+    double number;
+    const char *text;
+    int64_t size;
+} mascon_node;
+
+/* The next piece of the value, outside before inside. Borrowed texts live as long as t. */
+MASCON_API mascon_status mascon_torch_next(mascon_torch *t, mascon_node *out);
+/* Reads a tensor into new row-major CPU memory. */
+MASCON_API mascon_status mascon_torch_tensor(mascon_torch *t, int64_t i, mascon_tensor **out);
+/* Members of the file that its value does not use; NULL out of range. Borrowed. */
+MASCON_API const char *mascon_torch_unused(const mascon_torch *t, int64_t i);
+
+/* The row-major position (from 0) of the first element of a CPU tensor that is NaN or infinite; -1
+ * where there is none. */
+MASCON_API int64_t mascon_tensor_find_nonfinite(const mascon_tensor *t);
+
 /* ---- Writing safetensors ----------------------------------------------------------------- */
 
 typedef struct mascon_writer mascon_writer;
@@ -107,7 +167,8 @@ MASCON_API mascon_status mascon_writer_add_bytes(mascon_writer *w, const char *n
 /* The name under which the very same elements (memory, type, shape, strides) were added, or NULL.
  * Borrowed until the next add. */
 MASCON_API const char *mascon_writer_find(const mascon_writer *w, const mascon_tensor *t);
-/* Writes the file and puts it in place of the old one. */
+/* Writes the file and puts it in place of the old one. A check sum of each tensor goes into the
+ * metadata, under "mascon.crc32c", where it fits. */
 MASCON_API mascon_status mascon_writer_finish(mascon_writer *w, int32_t flags);
 
 /* [/ffi] */

@@ -1,6 +1,7 @@
 --- Values and gradients against PyTorch's, from the golden files that scripts/golden/cut.py cut.
--- Every case runs in float64, in float32, and in float32 on the reference kernels. Inputs are exact in
--- float32, so the wanted values are the same for all. Training and optimizers follow PyTorch step by step.
+-- Every case runs in float64, in float32, and in float32 on the reference kernels. Inputs are exact
+-- in float32, so the wanted values are the same for all. Training and optimizers follow PyTorch
+-- step by step.
 
 local mascon = require "mascon"
 local layer = require "mascon.ffi"
@@ -16,7 +17,7 @@ local WAYS = {
   { dtype = "float32", tolerance = 1e-5, reference = true },
 }
 
---- The tensors of a file and a Lua table of its metadata.
+--- The tensors of a file and its information.
 local function open(family)
   return mascon.load("spec/golden/" .. family .. ".safetensors")
 end
@@ -35,7 +36,7 @@ local function with_kernels(reference, fn, ...)
   return unpack(results, 2)
 end
 
--- Comparing -----------------------------------------------------------------------------------------
+-- Comparing --------------------------------------------------------------------------------------
 
 --- The median magnitude: what an element that is small by cancellation is measured by.
 local function typical(values, n)
@@ -50,8 +51,8 @@ local function typical(values, n)
   return list[math.ceil(#list / 2)] or 0
 end
 
---- Fails unless shape and every element agree; a tenth is the smallest scale of an element, as inputs
---- and weights of the loss are of the order of 1.
+--- Fails unless shape and every element agree; a tenth is the smallest scale of an element, as
+--- inputs and weights of the loss are of the order of 1.
 local function compare(got, want, tolerance, what)
   assert.same(want.shape, got.shape, what .. ": shape")
   local x, n = read(got, "golden")
@@ -68,7 +69,7 @@ local function compare(got, want, tolerance, what)
   end
 end
 
--- Cases ---------------------------------------------------------------------------------------------
+-- Cases ------------------------------------------------------------------------------------------
 
 --- The weight of each element in the loss, as cut.py has it.
 local function loss_weights(y)
@@ -100,9 +101,9 @@ local function make_argument(tensors, a, way, asked)
   return t
 end
 
---- The Lua function of a case: of the module, or else a method.
+--- The Lua function of a case: a method, or else of the module.
 local function find(name)
-  if name == "where" then
+  if name == "where" then -- as a method it takes its tensors in another order
     return mascon.where
   end
   return methods[name] or mascon[name]
@@ -117,8 +118,8 @@ local function run_case(tensors, case, way)
   for key, v in pairs(case.options) do
     given[key] = v
   end
-  if #case.args > 0 and type(case.args[1]) == "number" and type(case.args[2]) ~= "table" then
-    local d = case.outs[1].d -- a tensor is made
+  if case.creates then
+    local d = case.outs[1].d
     given.dtype = d == "float64" and way.dtype or d
   end
   if next(given) then
@@ -161,7 +162,7 @@ describe("golden", function()
   end
 end)
 
--- Optimizers and training ---------------------------------------------------------------------------
+-- Optimizers and training ------------------------------------------------------------------------
 
 --- AdamW has no class of its own here; the op does its step.
 local function step_adamw(options)
@@ -245,7 +246,7 @@ describe("golden training", function()
     local optimizer = mascon.optim[run.name](net:parameters(), run.options)
     local losses = tensors[run.losses]
     -- rounding grows from step to step
-    local tolerance = way.dtype == "float64" and way.tolerance or 1e-3
+    local tolerance = way.dtype == "float64" and way.tolerance or 1e-4
     for i = 1, losses:size(1) do
       local batch = (i - 1) % 2 + 1
       local loss = loss_fn(net(pictures[batch]), labels[batch])

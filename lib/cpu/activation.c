@@ -57,23 +57,22 @@ MASCON_INLINE float silu_of(float v) { return v * vm_sigmoid(v); }
 
 MASCON_INLINE float hardswish_slope(float v) {
     float inner = v / 3.0f + 0.5f;
-    inner = v < -3.0f ? 0.0f : inner;
-    return v > 3.0f ? 1.0f : inner;
+    inner = v <= -3.0f ? 0.0f : inner;
+    return v >= 3.0f ? 1.0f : inner;
 }
 
-ACTIVATION(sigmoid, , vm_sigmoid(a), a * (b * (1.0f - b)))
-ACTIVATION(tanh, , vm_tanh(a), a * (1.0f - b * b))
+ACTIVATION(sigmoid, , vm_sigmoid(a), (b * (1.0f - b)) * a)
+ACTIVATION(tanh, , vm_tanh(a), (1.0f - b * b) * a)
 ACTIVATION(relu6, , six(a), b > 0.0f ? b < 6.0f ? a : 0.0f : 0.0f)
 ACTIVATION(leaky_relu, const float slope = OPTION(LEAKY_RELU_SLOPE), a > 0.0f ? a : a * slope,
            b > 0.0f ? a : a * slope)
 ACTIVATION(elu, const float alpha = OPTION(ELU_ALPHA), a > 0.0f ? a : alpha * vm_expm1(a),
            b > 0.0f ? a : a * (b + alpha))
-ACTIVATION(softplus,
-           const float beta = OPTION(SOFTPLUS_BETA);
-           const float threshold = OPTION(SOFTPLUS_THRESHOLD),
-           softplus_of(a, beta, threshold), a * softplus_slope(b, beta, threshold))
-ACTIVATION(silu, , silu_of(a), a * silu_slope(b))
-ACTIVATION(hardswish, , a * six(a + 3.0f) / 6.0f, a * hardswish_slope(b))
+ACTIVATION(softplus, const float beta = OPTION(SOFTPLUS_BETA);
+           const float threshold = OPTION(SOFTPLUS_THRESHOLD), softplus_of(a, beta, threshold),
+           softplus_slope(b, beta, threshold) * a)
+ACTIVATION(silu, , silu_of(a), silu_slope(b) * a)
+ACTIVATION(hardswish, , six(a + 3.0f) * a / 6.0f, hardswish_slope(b) * a)
 ACTIVATION(hardsigmoid, , six(a + 3.0f) / 6.0f, b > 0.0f ? b < 1.0f ? a / 6.0f : 0.0f : 0.0f)
 
 /* ---- gelu ---- */
@@ -99,8 +98,8 @@ MASCON_INLINE float gelu_tanh_slope(float v) {
 
 MASCON_ROW1(gelu_erf_row, float, float, , gelu_erf(a))
 MASCON_ROW1(gelu_tanh_row, float, float, , gelu_tanh(a))
-MASCON_ROW2(gelu_erf_bwd_row, float, float, , a * gelu_erf_slope(b))
-MASCON_ROW2(gelu_tanh_bwd_row, float, float, , a * gelu_tanh_slope(b))
+MASCON_ROW2(gelu_erf_bwd_row, float, float, , gelu_erf_slope(b) * a)
+MASCON_ROW2(gelu_tanh_bwd_row, float, float, , gelu_tanh_slope(b) * a)
 
 static mascon_status gelu(mascon_call *call, mascon_exec *exec) {
     (void)exec;

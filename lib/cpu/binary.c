@@ -29,9 +29,8 @@ static mascon_status two(const mascon_call *call, masconC_row_of row) {
     const double other = call->attr[BINARY_OTHER];
     float real = (float)other;
     int64_t whole = x->dtype == MASCON_DTYPE_I64 ? (int64_t)other : 0;
-    mascon_view number =
-        x->dtype == MASCON_DTYPE_I64 ? masconC_number(&whole, MASCON_DTYPE_I64)
-                                     : masconC_number(&real, MASCON_DTYPE_F32);
+    mascon_view number = x->dtype == MASCON_DTYPE_I64 ? masconC_number(&whole, MASCON_DTYPE_I64)
+                                                      : masconC_number(&real, MASCON_DTYPE_F32);
     const mascon_view *operand[2] = {x, &number};
     if (call->n_src > 1 && call->src[1]) {
         operand[1] = SRC(call, 1);
@@ -66,14 +65,14 @@ MASCON_INLINE float smaller(float a, float b) {
 
 ARITHMETIC(add, a + b)
 ARITHMETIC(sub, a - b)
-ARITHMETIC(mul, a * b)
+ARITHMETIC(mul, (a) * (b))
 ARITHMETIC(div, a / b)
 ARITHMETIC(maximum, larger(a, b))
 ARITHMETIC(minimum, smaller(a, b))
 
 MASCON_ROW2(pow_row, float, float, , powf(a, b))
-MASCON_ROW1(square_row, float, float, , a * a)
-MASCON_ROW1(cube_row, float, float, , a * a * a)
+MASCON_ROW1(square_row, float, float, , (a) * (a))
+MASCON_ROW1(cube_row, float, float, , (a) * (a) * (a))
 
 /* The small powers that scripts write are products. */
 static mascon_status pow_run(mascon_call *call, mascon_exec *exec) {
@@ -90,14 +89,14 @@ const mascon_kernel masconC_pow = {.wish = wish_float, .run = pow_run};
 
 /* ---- Comparisons ---- */
 
-#define COMPARISON(op, expression)                                                      \
-    MASCON_ROW2(op##_real_row, uint8_t, float, , expression)                            \
-    MASCON_ROW2(op##_whole_row, uint8_t, int64_t, , expression)                         \
-    static mascon_status op##_run(mascon_call *call, mascon_exec *exec) {               \
-        (void)exec;                                                                     \
-        int whole = SRC(call, 0)->dtype == MASCON_DTYPE_I64;                            \
-        return two(call, whole ? op##_whole_row : op##_real_row);                       \
-    }                                                                                   \
+#define COMPARISON(op, expression)                                        \
+    MASCON_ROW2(op##_real_row, uint8_t, float, , expression)              \
+    MASCON_ROW2(op##_whole_row, uint8_t, int64_t, , expression)           \
+    static mascon_status op##_run(mascon_call *call, mascon_exec *exec) { \
+        (void)exec;                                                       \
+        int whole = SRC(call, 0)->dtype == MASCON_DTYPE_I64;              \
+        return two(call, whole ? op##_whole_row : op##_real_row);         \
+    }                                                                     \
     const mascon_kernel masconC_##op = {.wish = wish_comparison, .run = op##_run};
 
 COMPARISON(eq, a == b)
@@ -120,18 +119,32 @@ LOGICAL(logical_or, (a | b) != 0)
 
 /* ---- where: condition, x, y ---- */
 
+#define WHERE_LOOP(x_element, y_element)          \
+    MASCON_INDEPENDENT                            \
+    for (int64_t i = 0; i < n; i++) {             \
+        const float a = x_element, b = y_element; \
+        z[i] = condition[i] ? a : b;              \
+    }
+
 MASCON_CLONES static void where_row(int64_t n, void *const *data, const int64_t *stride,
                                     const void *o) {
     float *z = data[0];
     const uint8_t *condition = data[1];
     const float *x = data[2], *y = data[3];
+    const int dense = stride[0] == 1 && stride[1] == 1;
     (void)o;
-    if (stride[0] == 1 && stride[1] == 1 && stride[2] == 1 && stride[3] == 1) {
-        for (int64_t i = 0; i < n; i++) z[i] = condition[i] ? x[i] : y[i];
-        return;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        z[i * stride[0]] = condition[i * stride[1]] ? x[i * stride[2]] : y[i * stride[3]];
+    if (dense && stride[2] == 1 && stride[3] == 1) {
+        WHERE_LOOP(x[i], y[i])
+    } else if (dense && stride[2] == 1 && stride[3] == 0) {
+        const float number = *y;
+        WHERE_LOOP(x[i], number)
+    } else if (dense && stride[2] == 0 && stride[3] == 1) {
+        const float number = *x;
+        WHERE_LOOP(number, y[i])
+    } else {
+        for (int64_t i = 0; i < n; i++) {
+            z[i * stride[0]] = condition[i * stride[1]] ? x[i * stride[2]] : y[i * stride[3]];
+        }
     }
 }
 

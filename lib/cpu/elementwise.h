@@ -11,6 +11,12 @@
 #include "core/internal.h"
 #include "cpu/simd.h"
 
+/* Nobody reads the floating-point exception flags. Without this, gcc keeps the branches of a
+ * selection such as x > 88 ? INFINITY : y and vectorises no loop over it. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-trapping-math")
+#endif
+
 enum { MASCON_WALK_OPERANDS = 4 };
 
 /* One row of n elements: data[0] is the output, data[1..] the inputs, stride[k] in elements of
@@ -31,61 +37,61 @@ void masconC_walk(const mascon_view *y, int n, const mascon_view *const *x, masc
 
 /* static row function `name`: y[i] = expression over a (of x) and o.
  * setup declares what is read from o once. */
-#define MASCON_ROW1(name, out_type, in_type, setup, expression)                                \
-    MASCON_CLONES static void name(int64_t n, void *const *data, const int64_t *stride,       \
-                                   const void *o) {                                           \
-        out_type *y = data[0];                                                                 \
-        const in_type *x = data[1];                                                            \
-        (void)o;                                                                               \
-        setup;                                                                                 \
-        if (stride[0] == 1 && stride[1] == 1) {                                                \
-            MASCON_INDEPENDENT                                                                 \
-            for (int64_t i = 0; i < n; i++) {                                                  \
-                const in_type a = x[i];                                                        \
-                y[i] = (out_type)(expression);                                                 \
-            }                                                                                  \
-        } else {                                                                               \
-            for (int64_t i = 0; i < n; i++) {                                                  \
-                const in_type a = x[i * stride[1]];                                            \
-                y[i * stride[0]] = (out_type)(expression);                                     \
-            }                                                                                  \
-        }                                                                                      \
+#define MASCON_ROW1(name, out_type, in_type, setup, expression)                         \
+    MASCON_CLONES static void name(int64_t n, void *const *data, const int64_t *stride, \
+                                   const void *o) {                                     \
+        out_type *y = data[0];                                                          \
+        const in_type *x = data[1];                                                     \
+        (void)o;                                                                        \
+        setup;                                                                          \
+        if (stride[0] == 1 && stride[1] == 1) {                                         \
+            MASCON_INDEPENDENT                                                          \
+            for (int64_t i = 0; i < n; i++) {                                           \
+                const in_type a = x[i];                                                 \
+                y[i] = (out_type)(expression);                                          \
+            }                                                                           \
+        } else {                                                                        \
+            for (int64_t i = 0; i < n; i++) {                                           \
+                const in_type a = x[i * stride[1]];                                     \
+                y[i * stride[0]] = (out_type)(expression);                              \
+            }                                                                           \
+        }                                                                               \
     }
 
 /* The same of two inputs, a and b. */
-#define MASCON_ROW2(name, out_type, in_type, setup, expression)                                \
-    MASCON_CLONES static void name(int64_t n, void *const *data, const int64_t *stride,       \
-                                   const void *o) {                                           \
-        out_type *y = data[0];                                                                 \
-        const in_type *x = data[1], *z = data[2];                                              \
-        (void)o;                                                                               \
-        setup;                                                                                 \
-        if (stride[0] == 1 && stride[1] == 1 && stride[2] == 1) {                              \
-            MASCON_INDEPENDENT                                                                 \
-            for (int64_t i = 0; i < n; i++) {                                                  \
-                const in_type a = x[i], b = z[i];                                              \
-                y[i] = (out_type)(expression);                                                 \
-            }                                                                                  \
-        } else if (stride[0] == 1 && stride[1] == 1 && stride[2] == 0) {                       \
-            const in_type b = *z;                                                              \
-            MASCON_INDEPENDENT                                                                 \
-            for (int64_t i = 0; i < n; i++) {                                                  \
-                const in_type a = x[i];                                                        \
-                y[i] = (out_type)(expression);                                                 \
-            }                                                                                  \
-        } else if (stride[0] == 1 && stride[1] == 0 && stride[2] == 1) {                       \
-            const in_type a = *x;                                                              \
-            MASCON_INDEPENDENT                                                                 \
-            for (int64_t i = 0; i < n; i++) {                                                  \
-                const in_type b = z[i];                                                        \
-                y[i] = (out_type)(expression);                                                 \
-            }                                                                                  \
-        } else {                                                                               \
-            for (int64_t i = 0; i < n; i++) {                                                  \
-                const in_type a = x[i * stride[1]], b = z[i * stride[2]];                      \
-                y[i * stride[0]] = (out_type)(expression);                                     \
-            }                                                                                  \
-        }                                                                                      \
+#define MASCON_ROW2(name, out_type, in_type, setup, expression)                         \
+    MASCON_CLONES static void name(int64_t n, void *const *data, const int64_t *stride, \
+                                   const void *o) {                                     \
+        out_type *y = data[0];                                                          \
+        const in_type *x = data[1], *z = data[2];                                       \
+        (void)o;                                                                        \
+        setup;                                                                          \
+        if (stride[0] == 1 && stride[1] == 1 && stride[2] == 1) {                       \
+            MASCON_INDEPENDENT                                                          \
+            for (int64_t i = 0; i < n; i++) {                                           \
+                const in_type a = x[i], b = z[i];                                       \
+                y[i] = (out_type)(expression);                                          \
+            }                                                                           \
+        } else if (stride[0] == 1 && stride[1] == 1 && stride[2] == 0) {                \
+            const in_type b = *z;                                                       \
+            MASCON_INDEPENDENT                                                          \
+            for (int64_t i = 0; i < n; i++) {                                           \
+                const in_type a = x[i];                                                 \
+                y[i] = (out_type)(expression);                                          \
+            }                                                                           \
+        } else if (stride[0] == 1 && stride[1] == 0 && stride[2] == 1) {                \
+            const in_type a = *x;                                                       \
+            MASCON_INDEPENDENT                                                          \
+            for (int64_t i = 0; i < n; i++) {                                           \
+                const in_type b = z[i];                                                 \
+                y[i] = (out_type)(expression);                                          \
+            }                                                                           \
+        } else {                                                                        \
+            for (int64_t i = 0; i < n; i++) {                                           \
+                const in_type a = x[i * stride[1]], b = z[i * stride[2]];               \
+                y[i * stride[0]] = (out_type)(expression);                              \
+            }                                                                           \
+        }                                                                               \
     }
 
 /* A view of one number, to be broadcast. */

@@ -1,13 +1,15 @@
 /* extreme.c: max, min, argmax and argmin of float32.
  *
- * One result after the other, its elements in row-major order of the reduced dimensions: the first of
- * equal elements counts and NaN beats all. Results are shared among the threads; one result over a
- * large tensor is cut into blocks of fixed size whose winners meet in order.
+ * One result after the other, its elements in row-major order of the reduced dimensions: the first
+ * of equal elements counts and NaN beats all. Results are shared among the threads; one result
+ * over a large tensor is cut into blocks of fixed size whose winners meet in order.
  */
+#include <math.h>
+
 #include "cpu/elementwise.h"
 #include "ops/reduce.h"
 
-enum { BLOCK = 32768 };
+enum { BLOCK = 32768, LANES = 32 };
 
 typedef struct winner {
     float value;
@@ -73,6 +75,43 @@ static void scan(winner *w, const float *x, int64_t n, int64_t step, int64_t fir
     w->at = at;
 }
 
+/* The largest (sign 1) or smallest of n elements, n a multiple of LANES, where none is NaN; else
+ * NaN. */
+MASCON_CLONES static float dense_best(const float *x, int64_t n, int sign) {
+    float lane[LANES], flag[LANES] = {0};
+    for (int k = 0; k < LANES; k++) lane[k] = x[k];
+    for (int64_t i = 0; i < n; i += LANES) {
+        for (int k = 0; k < LANES; k++) {
+            float v = x[i + k], larger = v > lane[k] ? v : lane[k];
+            float smaller = v < lane[k] ? v : lane[k];
+            lane[k] = sign > 0 ? larger : smaller;
+            flag[k] = v != v ? 1.0f : flag[k];
+        }
+    }
+    float best = lane[0];
+    for (int k = 0; k < LANES; k++) {
+        if (flag[k] != 0) return NAN;
+        if (beats(lane[k], best, sign)) best = lane[k];
+    }
+    return best;
+}
+
+/* As scan, of a dense row: the value is found first, then where it stands. */
+static void dense_scan(winner *w, const float *x, int64_t n, int64_t first, int sign) {
+    const int64_t whole = n & ~(int64_t)(LANES - 1);
+    if (whole > 0) {
+        float best = dense_best(x, whole, sign);
+        if (best != best) { /* rare: element by element */
+            scan(w, x, whole, 1, first, sign);
+        } else if (beats(best, w->value, sign)) {
+            int64_t i = 0;
+            while (x[i] != best) i++;
+            *w = (winner){best, first + i};
+        }
+    }
+    scan(w, x + whole, n - whole, 1, first + whole, sign);
+}
+
 /* Elements first..end-1 of the result whose elements begin at x. */
 static winner run_block(const plan *p, const float *x, int64_t first, int64_t end) {
     const int32_t last = p->n_inner - 1;
@@ -87,7 +126,11 @@ static winner run_block(const plan *p, const float *x, int64_t first, int64_t en
         }
         const float *row = x + offset + column * p->inner_stride[last];
         if (i == first) w = (winner){row[0], i};
-        scan(&w, row, n, p->inner_stride[last], i, p->sign);
+        if (p->inner_stride[last] == 1 && n >= 2 * LANES) {
+            dense_scan(&w, row, n, i, p->sign);
+        } else {
+            scan(&w, row, n, p->inner_stride[last], i, p->sign);
+        }
         i += n;
     }
     return w;
@@ -139,17 +182,17 @@ static int wish(const mascon_call *call, mascon_wish *w) {
     return SRC(call, 0)->dtype == MASCON_DTYPE_F32;
 }
 
-#define VALUES(op, sign)                                                                  \
-    static mascon_status op##_run(mascon_call *call, mascon_exec *exec) {                 \
-        return extreme(call, exec, sign, DST(call, 0)->data,                              \
-                       call->n_dst > 1 ? DST(call, 1)->data : NULL);                      \
-    }                                                                                     \
+#define VALUES(op, sign)                                                  \
+    static mascon_status op##_run(mascon_call *call, mascon_exec *exec) { \
+        return extreme(call, exec, sign, DST(call, 0)->data,              \
+                       call->n_dst > 1 ? DST(call, 1)->data : NULL);      \
+    }                                                                     \
     const mascon_kernel masconC_##op = {.wish = wish, .workspace = workspace, .run = op##_run};
 
-#define POSITION(op, sign)                                                                \
-    static mascon_status op##_run(mascon_call *call, mascon_exec *exec) {                 \
-        return extreme(call, exec, sign, NULL, DST(call, 0)->data);                       \
-    }                                                                                     \
+#define POSITION(op, sign)                                                \
+    static mascon_status op##_run(mascon_call *call, mascon_exec *exec) { \
+        return extreme(call, exec, sign, NULL, DST(call, 0)->data);       \
+    }                                                                     \
     const mascon_kernel masconC_##op = {.wish = wish, .workspace = workspace, .run = op##_run};
 
 VALUES(max, 1)

@@ -5,8 +5,8 @@
  *   rows     the innermost dimension is reduced: each result is a sum of row sums, or
  *   columns  the innermost dimension is kept: whole rows are added into a row of sums.
  * The elements of one result are cut into blocks whose boundaries follow from the shape alone. A
- * block is summed in double (rows: 32 float lanes of at most 32 elements each, then double), and the
- * blocks are added in order, so any number of threads gives the same bits.
+ * block is summed in double (rows: 32 float lanes of at most 32 elements each, then double), and
+ * the blocks are added in order, so any number of threads gives the same bits.
  */
 #include <math.h>
 #include <string.h>
@@ -22,18 +22,18 @@ typedef struct plan {
     const float *x;
     kind what;
     int columns;
-    int64_t width, step;      /* the innermost dimension and its stride */
-    int32_t n_kept, n_inner;  /* the other dimensions */
+    int64_t width, step;     /* the innermost dimension and its stride */
+    int32_t n_kept, n_inner; /* the other dimensions */
     int64_t kept[MASCON_MAX_DIMS], kept_stride[MASCON_MAX_DIMS], out_stride[MASCON_MAX_DIMS];
     int64_t inner[MASCON_MAX_DIMS], inner_stride[MASCON_MAX_DIMS];
-    int64_t outputs, rows;    /* products of kept and inner */
+    int64_t outputs, rows;     /* products of kept and inner */
     int64_t per_block, blocks; /* rows of one block; blocks of one output (or row of outputs) */
-    int64_t cut;              /* rows: the innermost dimension was one row of this size, cut into BLOCKs */
-    int64_t tile, tiles;      /* columns: the innermost dimension is cut into tiles; else 1 */
-    int64_t fold;             /* columns: short rows that lie behind one another are added as one */
-    int64_t out_step;         /* columns: stride of the innermost dimension in y */
-    int64_t units, group;     /* outputs * tiles * blocks; units of one slice */
-    double *partial;          /* {outputs, tiles, blocks, tile} */
+    int64_t cut; /* rows: the innermost dimension was one row of this size, cut into BLOCKs */
+    int64_t tile, tiles;  /* columns: the innermost dimension is cut into tiles; else 1 */
+    int64_t fold;         /* columns: short rows that lie behind one another are added as one */
+    int64_t out_step;     /* columns: stride of the innermost dimension in y */
+    int64_t units, group; /* outputs * tiles * blocks; units of one slice */
+    double *partial;      /* {outputs, tiles, blocks, tile} */
 } plan;
 
 typedef struct axis {
@@ -153,8 +153,9 @@ MASCON_CLONES static double dense_run(const float *x, int64_t n, int what) {
 
 static double row_sum(const float *x, int64_t n, int64_t step, kind what) {
     double sum = 0;
-    if (step == 1) {
-        for (int64_t i = 0; i < n; i += RUN) sum += dense_run(x + i, n - i < RUN ? n - i : RUN, (int)what);
+    if (step == 1 && n >= LANES) {
+        for (int64_t i = 0; i < n; i += RUN)
+            sum += dense_run(x + i, n - i < RUN ? n - i : RUN, (int)what);
         return sum;
     }
     for (int64_t i = 0; i < n; i++) {
@@ -175,7 +176,8 @@ MASCON_CLONES static void add_row(double *sum, const float *x, int64_t n, int64_
     }
 }
 
-/* Rows first..end-1 of columns column..column+n-1 into sum[0..n-1]. x: where the output's part begins. */
+/* Rows first..end-1 of columns column..column+n-1 into sum[0..n-1]. x: where the output's part
+ * begins. */
 static void add_columns(const plan *p, const float *x, int64_t first, int64_t end, int64_t column,
                         int64_t n, double *sum) {
     double lane[FOLD] = {0}, *to = p->fold > 1 ? lane : sum;

@@ -15,7 +15,7 @@ MASCON_CLONES static void forward(const float *x, float *out, int64_t n) {
 }
 
 MASCON_CLONES static void backward(const float *dy, const float *y, float *out, int64_t n) {
-    for (int64_t i = 0; i < n; i++) out[i] = y[i] > 0 ? dy[i] : 0;
+    for (int64_t i = 0; i < n; i++) out[i] = y[i] <= 0 ? 0 : dy[i];
 }
 
 static void slice(void *context, int64_t i, int thread) {

@@ -69,15 +69,11 @@ static bounds read_bounds(const mascon_call *call) {
 static float raise_to(float v, float low) { return v < low ? low : v; }
 static float lower_to(float v, float high) { return v > high ? high : v; }
 
-MASCON_ROW1(clamp_row, float, float,
-            const float low = ((const bounds *)o)->low;
-            const float high = ((const bounds *)o)->high,
-            lower_to(raise_to(a, low), high))
-MASCON_ROW1(nan_row, float, float, , a * NAN)
-MASCON_ROW2(clamp_bwd_row, float, float,
-            const float low = ((const bounds *)o)->low;
-            const float high = ((const bounds *)o)->high,
-            b >= low ? b <= high ? a : 0.0f : 0.0f)
+MASCON_ROW1(clamp_row, float, float, const float low = ((const bounds *)o)->low;
+            const float high = ((const bounds *)o)->high, lower_to(raise_to(a, low), high))
+MASCON_ROW1(nan_row, float, float, , a *NAN)
+MASCON_ROW2(clamp_bwd_row, float, float, const float low = ((const bounds *)o)->low;
+            const float high = ((const bounds *)o)->high, b >= low ? b <= high ? a : 0.0f : 0.0f)
 
 static mascon_status clamp(mascon_call *call, mascon_exec *exec) {
     (void)exec;

@@ -1,6 +1,7 @@
 /* vector_math.h: elementary functions of a float, written so that a loop over them vectorises: no
- * branches, no table, no call. Errors are a few units in the last place; NaN and infinities give what
- * the C library gives. Nothing here needs a fused multiply-add, so every processor gives the same bits.
+ * branches, no table, no call. Errors are a few units in the last place; NaN and infinities give
+ * what the C library gives. Nothing here needs a fused multiply-add, so every processor gives the
+ * same bits.
  */
 #ifndef MASCON_CPU_VECTOR_MATH_H
 #define MASCON_CPU_VECTOR_MATH_H

@@ -114,10 +114,23 @@ int masconI_names_add(masconI_names *set, const void *text, uint64_t size) {
         set->slot = slot;
         set->capacity = capacity;
     }
-    struct masconI_name name = {size ? text : "", size, hash_of(text, size)};
+    struct masconI_name name = {size ? text : "", size, hash_of(text, size), set->count};
     int added = place(set->slot, set->capacity, &name);
     set->count += (uint64_t)added;
     return added;
+}
+
+int64_t masconI_names_find(const masconI_names *set, const void *text, uint64_t size) {
+    if (!set->count) return -1;
+    uint64_t hash = hash_of(text, size);
+    for (uint64_t i = hash & (set->capacity - 1); set->slot[i].text;
+         i = (i + 1) & (set->capacity - 1)) {
+        const struct masconI_name *s = &set->slot[i];
+        if (s->hash == hash && s->size == size && (!size || memcmp(s->text, text, size) == 0)) {
+            return (int64_t)s->index;
+        }
+    }
+    return -1;
 }
 
 void masconI_names_free(masconI_names *set) {

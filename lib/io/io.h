@@ -79,6 +79,24 @@ mascon_status masconI_file_read(const masconI_file *f, uint64_t offset, void *to
 mascon_status masconI_file_read_all(const masconI_file *f, uint64_t limit, unsigned char **out);
 void masconI_file_close(masconI_file *f);
 
+/* ---- Check sums (crc.c) ---- */
+
+typedef enum masconI_crc {
+    MASCON_CRC32 = 0, /* of zip */
+    MASCON_CRC32C     /* of our checkpoints */
+} masconI_crc;
+
+/* The sum of what sum was made of, followed by data. It begins with 0. */
+uint32_t masconI_crc_extend(masconI_crc kind, uint32_t sum, const void *data, uint64_t size);
+/* The same with vectors of at most width bytes (0: none), for tests. */
+uint32_t masconI_crc_extend_width(masconI_crc kind, uint32_t sum, const void *data, uint64_t size,
+                                  int width);
+/* masconI_file_read that extends *sum on the way, and the same without keeping the bytes. */
+mascon_status masconI_file_read_sum(const masconI_file *f, uint64_t offset, void *to, uint64_t size,
+                                    masconI_crc kind, uint32_t *sum);
+mascon_status masconI_file_sum(const masconI_file *f, uint64_t offset, uint64_t size,
+                               masconI_crc kind, uint32_t *sum);
+
 /* ---- Bytes (bytes.c) ---- */
 
 /* Strict UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF. */
@@ -91,12 +109,15 @@ typedef struct masconI_names {
         const void *text;
         uint64_t size;
         uint64_t hash;
+        uint64_t index; /* how many were there before */
     } * slot;
     uint64_t capacity, count;
 } masconI_names;
 
 /* 1: added; 0: was there; -1: out of memory. */
 int masconI_names_add(masconI_names *set, const void *text, uint64_t size);
+/* How many names were added before this one, or -1 where it is not in the set. */
+int64_t masconI_names_find(const masconI_names *set, const void *text, uint64_t size);
 void masconI_names_free(masconI_names *set);
 
 /* Memory that is freed all at once, up to a limit (meta_bytes). Zeroed blocks, 8-byte aligned. */
@@ -168,7 +189,7 @@ typedef enum masconI_pickle_kind {
     MASCON_PICKLE_TENSOR,  /* object */
     MASCON_PICKLE_DTYPE,   /* integer: a MASCON_DTYPE_*, -1 until its state was set */
     MASCON_PICKLE_NDARRAY, /* array; rows is 0 where its content was never set */
-    MASCON_PICKLE_OPAQUE,  /* something skipped */
+    MASCON_PICKLE_OPAQUE,  /* something skipped; text: "module\nname" of its class */
     MASCON_PICKLE_KIND_COUNT
 } masconI_pickle_kind;
 
@@ -220,6 +241,7 @@ struct masconI_pickle_profile {
     int32_t n_globals;
     int32_t byte_strings;     /* SHORT_BINSTRING and BINSTRING are allowed */
     int32_t long_strings;     /* and are not held to string_bytes */
+    int32_t models;           /* says where the pickle is a whole model */
     const char *unknown_hint; /* for the error about a global that is not in the table, or NULL */
     /* BUILD: changes target by state; NULL: not allowed */
     mascon_status (*build)(masconI_pickle *p, masconI_pickle_value *target,
@@ -229,6 +251,8 @@ struct masconI_pickle_profile {
                                 masconI_pickle_value **out);
 };
 
+/* No classes at all. */
+extern const masconI_pickle_profile masconI_pickle_plain;
 /* CIFAR's Python files: dict of byte strings, lists, and numpy uint8 arrays of two dimensions. */
 extern const masconI_pickle_profile masconI_pickle_cifar;
 
@@ -238,6 +262,7 @@ typedef struct masconI_pickle_options {
     const masconI_limits *limits; /* NULL: defaults */
     int32_t skip_unknown;         /* unknown globals become OPAQUE instead of an error */
     int32_t partial;              /* bytes after STOP are allowed; *used says where it ended */
+    int32_t *ran_out; /* or NULL: set to 1 where it fails because data ends before the pickle */
     void *context;                /* for the profile's functions */
 } masconI_pickle_options;
 
@@ -260,6 +285,15 @@ void masconI_pickle_free(masconI_pickle *p);
 void *masconI_pickle_context(const masconI_pickle *p);
 /* A value in the arena, or NULL after masconI_fail. */
 masconI_pickle_value *masconI_pickle_new(masconI_pickle *p, masconI_pickle_kind kind);
+/* Zeroed memory in the arena, or NULL after masconI_fail. */
+void *masconI_pickle_alloc(masconI_pickle *p, uint64_t size);
+/* The dict key that waits for the value being made, in quotes; "" where there is none. Returns out. */
+const char *masconI_pickle_key(const masconI_pickle *p, char out[MASCON_IO_QUOTE]);
+/* Adds an entry to a DICT; fails on a duplicate key and on one that is no string or integer. */
+mascon_status masconI_pickle_set(masconI_pickle *p, masconI_pickle_value *dict,
+                                 masconI_pickle_value *key, masconI_pickle_value *item);
+/* Fails: the file holds a model, of the class "module\nname" or of an unknown one (NULL). */
+mascon_status masconI_pickle_model(const char *path, const void *class_name, uint64_t size);
 /* Fails with MASCON_E_FORMAT at the current opcode. */
 mascon_status masconI_pickle_bad(masconI_pickle *p, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

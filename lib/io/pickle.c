@@ -74,6 +74,10 @@ mascon_status masconI_pickle_bad(masconI_pickle *p, const char *format, ...) {
                            "pickle: %s", text);
 }
 
+void *masconI_pickle_alloc(masconI_pickle *p, uint64_t size) {
+    return masconI_arena_get(&p->arena, size);
+}
+
 void *masconI_pickle_context(const masconI_pickle *p) { return p->options.context; }
 
 value *masconI_pickle_new(masconI_pickle *p, masconI_pickle_kind kind) {
@@ -147,6 +151,7 @@ static mascon_status pop_mark(masconI_pickle *p, value ***items, uint64_t *count
 
 static mascon_status need(masconI_pickle *p, uint64_t n) {
     if (p->size - p->at >= n) return MASCON_OK;
+    if (p->options.ran_out) *p->options.ran_out = 1;
     return masconI_pickle_bad(p, "needs %" PRIu64 " more bytes, %" PRIu64 " are left", n,
                               p->size - p->at);
 }
@@ -244,12 +249,17 @@ static mascon_status add_key(masconI_pickle *p, masconI_names *names, const valu
     return added ? MASCON_OK : duplicate(p, key);
 }
 
-enum { SMALL_DICT = 8 }; /* entries that are compared one by one */
+enum { SMALL_DICT = 8 };     /* entries that are compared one by one */
+enum { KEY_MOST = 1 << 12 }; /* bytes: a key can be used often, and each use compares it */
 
-static mascon_status set_item(masconI_pickle *p, value *dict, value *key, value *item) {
+mascon_status masconI_pickle_set(masconI_pickle *p, value *dict, value *key, value *item) {
     if (key->kind != MASCON_PICKLE_INT && !is_text(key)) {
         return masconI_pickle_bad(p, "a dict key is %s; expected a string or an integer",
                                   kind_names[key->kind]);
+    }
+    if (is_text(key) && key->as.text.size > KEY_MOST) {
+        return masconI_pickle_bad(p, "a dict key of %" PRIu64 " bytes; at most %d",
+                                  key->as.text.size, KEY_MOST);
     }
     uint64_t count = dict->as.list.count;
     if (!dict->as.list.keys && count < 2 * SMALL_DICT) {
@@ -479,7 +489,9 @@ static mascon_status set_items(masconI_pickle *p, value *const *items, uint64_t 
     if (dict->kind != MASCON_PICKLE_DICT) return wrong_target(p, dict, "a dict");
     if (count % 2) return masconI_pickle_bad(p, "a dict key has no value");
     MASCON_TRY(reserve(p, dict, count));
-    for (uint64_t i = 0; i < count; i += 2) MASCON_TRY(set_item(p, dict, items[i], items[i + 1]));
+    for (uint64_t i = 0; i < count; i += 2) {
+        MASCON_TRY(masconI_pickle_set(p, dict, items[i], items[i + 1]));
+    }
     return MASCON_OK;
 }
 
@@ -533,6 +545,7 @@ static mascon_status line(masconI_pickle *p, const unsigned char **text, uint64_
         }
     }
     if (n == left || n == 0 || n > 128) {
+        if (n == left && n <= 128 && p->options.ran_out) *p->options.ran_out = 1;
         return masconI_pickle_bad(p, "the name of a class has 1 to 128 bytes and a newline");
     }
     *text = from;
@@ -545,18 +558,53 @@ static int equal(const unsigned char *text, uint64_t size, const char *name) {
     return strlen(name) == size && memcmp(text, name, size) == 0;
 }
 
-static mascon_status unknown_global(masconI_pickle *p, const unsigned char *module, uint64_t m,
-                                    const unsigned char *name, uint64_t n) {
-    char key[MASCON_IO_QUOTE + 8] = "", quote[MASCON_IO_QUOTE];
-    for (uint64_t i = p->depth; i > 0 && !*key; i--) { /* the dict key that waits for this value */
+const char *masconI_pickle_key(const masconI_pickle *p, char out[MASCON_IO_QUOTE]) {
+    *out = 0;
+    for (uint64_t i = p->depth; i > 0; i--) {
         const value *v = p->stack[i - 1];
-        if (!is_text(v)) continue;
-        snprintf(key, sizeof key, " (key %s)",
-                 masconI_quote(quote, v->as.text.data, v->as.text.size));
+        if (is_text(v)) return masconI_quote(out, v->as.text.data, v->as.text.size);
     }
-    masconI_io_fail(MASCON_E_UNSUPPORTED, p->options.path, p->options.base + p->op_at,
-                    "uses Python object %.*s.%.*s%s; only tensors and plain values are read",
-                    (int)m, (const char *)module, (int)n, (const char *)name, key);
+    return out;
+}
+
+mascon_status masconI_pickle_model(const char *path, const void *class_name, uint64_t size) {
+    char class[272];
+    uint64_t n = size < sizeof class ? size : sizeof class - 1;
+    memcpy(class, class_name ? class_name : "", n);
+    class[n] = 0;
+    for (char *c = class; *c; c++) {
+        if (*c == '\n') *c = '.';
+    }
+    masconI_fail(MASCON_E_UNSUPPORTED, "%.256s holds a whole Python model%s%s%s, not a state_dict",
+                 path, n ? " (class " : "", class, n ? ")" : "");
+    masconI_hint("in Python: torch.save(model.state_dict(), ...)");
+    return MASCON_E_UNSUPPORTED;
+}
+
+/* A model is pickled as the top value, whose class is called at once, or as a persistent id, a tuple
+ * that begins with "module" (and is no key: no dict lies right below its mark). */
+static int is_model(const masconI_pickle *p) {
+    if (!p->profile->models) return 0;
+    if (p->depth) {
+        return masconI_pickle_is(p->stack[p->depth - 1], "module") && floor_of(p) == p->depth - 1 &&
+               (p->depth == 1 || p->stack[p->depth - 2]->kind != MASCON_PICKLE_DICT);
+    }
+    uint64_t at = p->at;
+    if (p->size - at > 2 && p->data[at] == 0x71) at += 2; /* BINPUT */
+    return p->size - at > 2 && p->data[at] == 0x29 && p->data[at + 1] == 0x81;
+}
+
+static mascon_status unknown_global(masconI_pickle *p, const unsigned char *class, uint64_t m,
+                                    uint64_t n) {
+    char key[MASCON_IO_QUOTE];
+    if (is_model(p)) return masconI_pickle_model(p->options.path, class, m + 1 + n);
+    masconI_pickle_key(p, key);
+    masconI_fail(MASCON_E_UNSUPPORTED,
+                 "%.256s uses Python object %.*s.%.*s (%s%s%soffset %" PRIu64
+                 "); only tensors and plain values are read",
+                 p->options.path, (int)m, (const char *)class, (int)n,
+                 (const char *)class + m + 1, *key ? "key " : "", key, *key ? ", " : "",
+                 p->options.base + p->op_at);
     if (p->profile->unknown_hint) masconI_hint("%s", p->profile->unknown_hint);
     return MASCON_E_UNSUPPORTED;
 }
@@ -573,8 +621,13 @@ static mascon_status op_global(masconI_pickle *p) {
         if (v) v->as.global = g;
         return push(p, v);
     }
-    if (!p->options.skip_unknown) return unknown_global(p, module, m, name, n);
-    return push(p, masconI_pickle_new(p, MASCON_PICKLE_OPAQUE));
+    if (!p->options.skip_unknown) return unknown_global(p, module, m, n);
+    value *v = masconI_pickle_new(p, MASCON_PICKLE_OPAQUE);
+    if (v) {
+        v->as.text.data = module; /* the name follows it, behind a newline */
+        v->as.text.size = m + 1 + n;
+    }
+    return push(p, v);
 }
 
 /* REDUCE and NEWOBJ: a class and a tuple of arguments become what the profile makes of them. */
@@ -658,12 +711,16 @@ static mascon_status execute(masconI_pickle *p) {
         return masconI_limit_fail(p->options.path, p->options.base, "pickle", p->size,
                                   "pickle_bytes", p->limits->pickle_bytes);
     }
+    if (p->size < 2 && p->options.ran_out) *p->options.ran_out = 1;
     if (p->size < 2 || p->data[0] != 0x80) {
         return masconI_pickle_bad(p, "does not begin with PROTO");
     }
     for (uint64_t count = 1; !p->stopped; count++) {
         p->op_at = p->at;
-        if (p->at == p->size) return masconI_pickle_bad(p, "ends without STOP");
+        if (p->at == p->size) {
+            if (p->options.ran_out) *p->options.ran_out = 1;
+            return masconI_pickle_bad(p, "ends without STOP");
+        }
         if (count > p->limits->opcodes) {
             return masconI_limit_fail(p->options.path, p->options.base + p->at, "pickle", count,
                                       "opcodes", p->limits->opcodes);
@@ -680,6 +737,8 @@ static mascon_status execute(masconI_pickle *p) {
 }
 
 /* ---- The interface ---- */
+
+const masconI_pickle_profile masconI_pickle_plain = {.name = "plain"};
 
 mascon_status masconI_pickle_parse(masconI_pickle **out, const masconI_pickle_profile *profile,
                                    const void *data, uint64_t size,

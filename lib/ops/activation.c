@@ -41,30 +41,30 @@ static mascon_status emit(mascon_grad *g, int32_t op, mascon_tensor *saved) {
 #define ACTIVATION_NO_OPTIONS .attrs = NULL, .n_attrs = 0,
 #define ACTIVATION_OPTIONS(list) .attrs = list, .n_attrs = sizeof list / sizeof list[0],
 
-#define ACTIVATION(op, options, flags_, dtypes_, summary_, saved, saved_tensor, slope)     \
-    static mascon_status grad_##op(mascon_grad *g) {                                       \
-        return emit(g, MASCON_OP_##op##_bwd, g->call->saved_tensor);                       \
-    }                                                                                      \
-    const mascon_op mascon_op_##op = {                                                     \
-        .name = #op,                                                                       \
-        .inputs = "x",                                                                     \
-        .outputs = "y",                                                                    \
-        options .flags = flags_,                                                            \
-        .dtypes = dtypes_,                                                                 \
-        .summary = summary_,                                                               \
-        .example = "mascon." #op "(mascon.tensor{-1, 2})",                                 \
-        .infer = infer,                                                                    \
-        .grad = grad_##op,                                                                 \
-        .saves = saved,                                                                    \
-    };                                                                                     \
-    const mascon_op mascon_op_##op##_bwd = {                                               \
-        .name = #op "_bwd",                                                                \
-        .inputs = "dy " saved,                                                             \
-        .outputs = "dx",                                                                   \
-        options .flags = MASCON_OPF_BACKWARD,                                               \
-        .dtypes = MASCON_T_FLOAT,                                                          \
-        .summary = "gradient of " #op ": dy times " slope,                                 \
-        .infer = infer,                                                                    \
+#define ACTIVATION(op, options, flags_, dtypes_, summary_, saved, saved_tensor, slope) \
+    static mascon_status grad_##op(mascon_grad *g) {                                   \
+        return emit(g, MASCON_OP_##op##_bwd, g->call->saved_tensor);                   \
+    }                                                                                  \
+    const mascon_op mascon_op_##op = {                                                 \
+        .name = #op,                                                                   \
+        .inputs = "x",                                                                 \
+        .outputs = "y",                                                                \
+        options.flags = flags_,                                                        \
+        .dtypes = dtypes_,                                                             \
+        .summary = summary_,                                                           \
+        .example = "mascon." #op "(mascon.tensor{-1, 2})",                             \
+        .infer = infer,                                                                \
+        .grad = grad_##op,                                                             \
+        .saves = saved,                                                                \
+    };                                                                                 \
+    const mascon_op mascon_op_##op##_bwd = {                                           \
+        .name = #op "_bwd",                                                            \
+        .inputs = "dy " saved,                                                         \
+        .outputs = "dx",                                                               \
+        options.flags = MASCON_OPF_BACKWARD,                                           \
+        .dtypes = MASCON_T_FLOAT,                                                      \
+        .summary = "gradient of " #op ": dy times " slope,                             \
+        .infer = infer,                                                                \
     };
 
 #define IN_PLACE MASCON_OPF_IN_PLACE

@@ -24,8 +24,9 @@ static mascon_status infer_dtype(mascon_call *call, mascon_meta *out, int32_t dt
         return masconI_fail(MASCON_E_ARG, "argument 2 (y) is missing");
     }
     if (second(call) && number) {
-        return masconI_fail(MASCON_E_ARG, "both y and the number other = %g are given; expected "
-                                          "one of them",
+        return masconI_fail(MASCON_E_ARG,
+                            "both y and the number other = %g are given; expected "
+                            "one of them",
                             call->attr[BINARY_OTHER]);
     }
     if (second(call)) {
@@ -156,9 +157,8 @@ static mascon_tensor *slope_of_base(parts *p) {
         mascon_tensor *slope = masconI_step2(c, MASCON_OP_pow, p->x, less);
         return masconI_step_zero(c, zero, times(p, p->dy, times(p, p->y, slope)));
     }
-    mascon_tensor *slope = p->number == 2
-                               ? p->x
-                               : masconI_step_number(c, MASCON_OP_pow, p->x, p->number - 1);
+    mascon_tensor *slope =
+        p->number == 2 ? p->x : masconI_step_number(c, MASCON_OP_pow, p->x, p->number - 1);
     return times(p, p->dy, masconI_step_number(c, MASCON_OP_mul, slope, p->number));
 }
 
@@ -171,9 +171,9 @@ static mascon_tensor *slope_of_exponent(parts *p, mascon_tensor *result) {
         if (p->number != 0) return dx;
         return masconI_step_zero(c, masconI_step_number(c, MASCON_OP_ge, p->x, 0), dx);
     }
-    mascon_tensor *flat = masconI_step2(c, MASCON_OP_logical_and,
-                                        masconI_step_number(c, MASCON_OP_eq, p->x, 0),
-                                        masconI_step_number(c, MASCON_OP_ge, p->y, 0));
+    mascon_tensor *flat =
+        masconI_step2(c, MASCON_OP_logical_and, masconI_step_number(c, MASCON_OP_eq, p->x, 0),
+                      masconI_step_number(c, MASCON_OP_ge, p->y, 0));
     mascon_tensor *slope = times(p, result, masconI_step(c, MASCON_OP_log, p->x));
     return masconI_step_zero(c, flat, times(p, p->dy, slope));
 }
@@ -187,8 +187,8 @@ static mascon_status grad_pow(mascon_grad *g) {
             MASCON_TRY(masconI_zeros_like(SRC(g->call, 0), &g->dx[0]));
             continue;
         }
-        MASCON_TRY(give(g, &p, i, base ? slope_of_base(&p)
-                                       : slope_of_exponent(&p, g->call->dst[0])));
+        MASCON_TRY(
+            give(g, &p, i, base ? slope_of_base(&p) : slope_of_exponent(&p, g->call->dst[0])));
     }
     return MASCON_OK;
 }
@@ -223,25 +223,25 @@ static mascon_status grad_minimum(mascon_grad *g) {
 
 /* ---- The rows ---- */
 
-#define BINARY(op, flags_, dtypes_, summary_, infer_, grad_, saves_)              \
-    const mascon_op mascon_op_##op = {                                            \
-        .name = #op,                                                              \
-        .inputs = "x y?",                                                         \
-        .outputs = "z",                                                           \
-        .attrs = attrs,                                                           \
-        .n_attrs = 2,                                                             \
-        .flags = flags_,                                                          \
-        .dtypes = dtypes_,                                                        \
-        .summary = summary_,                                                      \
-        .example = "mascon." #op "(mascon.tensor{1, 2}, mascon.tensor{2, 2})",    \
-        .infer = infer_,                                                          \
-        .grad = grad_,                                                            \
-        .saves = saves_,                                                          \
+#define BINARY(op, flags_, dtypes_, summary_, infer_, grad_, saves_)           \
+    const mascon_op mascon_op_##op = {                                         \
+        .name = #op,                                                           \
+        .inputs = "x y?",                                                      \
+        .outputs = "z",                                                        \
+        .attrs = attrs,                                                        \
+        .n_attrs = 2,                                                          \
+        .flags = flags_,                                                       \
+        .dtypes = dtypes_,                                                     \
+        .summary = summary_,                                                   \
+        .example = "mascon." #op "(mascon.tensor{1, 2}, mascon.tensor{2, 2})", \
+        .infer = infer_,                                                       \
+        .grad = grad_,                                                         \
+        .saves = saves_,                                                       \
     };
 
 #define ARITHMETIC (MASCON_OPF_PROMOTE | MASCON_OPF_IN_PLACE)
 #define T_BOOL_TOO (MASCON_T_NUMBER | MASCON_T_BOOL)
-#define COMPARISON(op, summary)                                                             \
+#define COMPARISON(op, summary) \
     BINARY(op, MASCON_OPF_PROMOTE | MASCON_OPF_NO_GRAD, T_BOOL_TOO, summary, infer_bool, NULL, NULL)
 
 BINARY(add, ARITHMETIC, T_BOOL_TOO, "x + y; of two bools: or", infer, grad_add, NULL)

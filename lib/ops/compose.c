@@ -4,8 +4,8 @@
 mascon_tensor *masconI_step_call(masconI_chain *c, mascon_call *call) {
     if (c->status != MASCON_OK) return NULL;
     if (c->n == MASCON_CHAIN_STEPS) {
-        c->status = masconI_fail(MASCON_E_STATE, "a gradient has more than %d steps",
-                                 MASCON_CHAIN_STEPS);
+        c->status =
+            masconI_fail(MASCON_E_STATE, "a gradient has more than %d steps", MASCON_CHAIN_STEPS);
         return NULL;
     }
     c->status = mascon_invoke(call);

@@ -1,7 +1,7 @@
 /* compose.h: a gradient written as a short chain of calls.
  *
- * A chain owns every tensor its steps make. After the first failure the later steps do nothing, so a
- * gradient reads as one formula; masconI_chain_end hands out one result and releases the rest.
+ * A chain owns every tensor its steps make. After the first failure the later steps do nothing, so
+ * a gradient reads as one formula; masconI_chain_end hands out one result and releases the rest.
  */
 #ifndef MASCON_OPS_COMPOSE_H
 #define MASCON_OPS_COMPOSE_H

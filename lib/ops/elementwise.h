@@ -10,17 +10,15 @@
 #include "ops/support.h"
 
 /* ORDER: the option tables of the ops. */
-enum { CLAMP_MIN = 0, CLAMP_MAX };       /* clamp, clamp_bwd */
-enum { BINARY_OTHER = 0, BINARY_SWAP };  /* ops of two inputs */
-enum { WHERE_VALUE = 0, WHERE_SWAP };    /* where */
+enum { CLAMP_MIN = 0, CLAMP_MAX };                                  /* clamp, clamp_bwd */
+enum { BINARY_OTHER = 0, BINARY_SWAP };                             /* ops of two inputs */
+enum { WHERE_VALUE = 0, WHERE_SWAP };                               /* where */
 enum { LEAKY_RELU_SLOPE = 0, ELU_ALPHA = 0, GELU_APPROXIMATE = 0 }; /* and their backward ops */
 enum { SOFTPLUS_BETA = 0, SOFTPLUS_THRESHOLD };
 enum { GELU_NONE = 0, GELU_TANH };
 
 /* Whether a number given as an option is a whole one that an int64 can hold. */
-static inline int masconI_is_whole(double v) {
-    return v == floor(v) && v >= -0x1p63 && v < 0x1p63;
-}
+static inline int masconI_is_whole(double v) { return v == floor(v) && v >= -0x1p63 && v < 0x1p63; }
 
 /* A number that meets elements of dtype: rounded to it, as if it stood in a tensor. */
 static inline double masconI_as(double v, int32_t dtype) {

@@ -63,7 +63,11 @@ static mascon_status grad_whole(mascon_grad *g) {
         masconI_call_set_list(&reshape, "shape", 0, none);
         t = masconI_step_call(c, &reshape);
         if (i == 0) {
-            y = masconI_step_cast(c, masconI_step2(c, MASCON_OP_eq, x, t), mascon_see(x)->dtype);
+            /* where the result is NaN, every NaN has a share */
+            mascon_tensor *taken = masconI_step2(c, MASCON_OP_eq, x, t);
+            taken =
+                masconI_step2(c, MASCON_OP_logical_or, taken, masconI_step(c, MASCON_OP_isnan, x));
+            y = masconI_step_cast(c, taken, mascon_see(x)->dtype);
         } else {
             t = masconI_step2(c, MASCON_OP_div, t, masconI_step(c, MASCON_OP_sum, y));
             y = masconI_step2(c, MASCON_OP_mul, y, t);
@@ -106,33 +110,33 @@ static mascon_status grad_values(mascon_grad *g) {
 
 #define T_BOOL_TOO (MASCON_T_NUMBER | MASCON_T_BOOL)
 
-#define VALUES(op, summary_)                      \
-    const mascon_op mascon_op_##op = {            \
-        .name = #op,                              \
-        .inputs = "x",                            \
-        .outputs = "values indices",              \
-        .attrs = attrs,                           \
-        .n_attrs = 3,                             \
-        .dtypes = T_BOOL_TOO,                     \
-        .summary = summary_,                      \
+#define VALUES(op, summary_)                               \
+    const mascon_op mascon_op_##op = {                     \
+        .name = #op,                                       \
+        .inputs = "x",                                     \
+        .outputs = "values indices",                       \
+        .attrs = attrs,                                    \
+        .n_attrs = 3,                                      \
+        .dtypes = T_BOOL_TOO,                              \
+        .summary = summary_,                               \
         .example = "local values, indices = x:" #op "(2)", \
-        .infer = infer_values,                    \
-        .grad = grad_values,                      \
-        .saves = "x values indices",              \
+        .infer = infer_values,                             \
+        .grad = grad_values,                               \
+        .saves = "x values indices",                       \
     };
 
-#define POSITION(op, summary_)                    \
-    const mascon_op mascon_op_##op = {            \
-        .name = #op,                              \
-        .inputs = "x",                            \
-        .outputs = "indices",                     \
-        .attrs = attrs,                           \
-        .n_attrs = 3,                             \
-        .flags = MASCON_OPF_NO_GRAD,              \
-        .dtypes = T_BOOL_TOO,                     \
-        .summary = summary_,                      \
-        .example = "x:" #op "(2)",                \
-        .infer = infer_position,                  \
+#define POSITION(op, summary_)         \
+    const mascon_op mascon_op_##op = { \
+        .name = #op,                   \
+        .inputs = "x",                 \
+        .outputs = "indices",          \
+        .attrs = attrs,                \
+        .n_attrs = 3,                  \
+        .flags = MASCON_OPF_NO_GRAD,   \
+        .dtypes = T_BOOL_TOO,          \
+        .summary = summary_,           \
+        .example = "x:" #op "(2)",     \
+        .infer = infer_position,       \
     };
 
 VALUES(max, "the largest element; with dim also its position")

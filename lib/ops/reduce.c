@@ -77,15 +77,21 @@ static mascon_status infer_sum(mascon_call *call, mascon_meta *out) {
 
 /* ---- Options ---- */
 
-#define DIMS_ATTR                                                                      \
-    {"dim", MASCON_ATTR_DIMS, MASCON_KEY, MASCON_ABSENT, -LIMIT, LIMIT, NULL,          \
-     "the dimensions to reduce; left out: all"}
-#define DIM_ATTR                                                                       \
-    {"dim", MASCON_ATTR_DIM, MASCON_KEY, MASCON_ABSENT, -LIMIT, LIMIT, NULL,           \
-     "the dimension to reduce; left out: all"}
-#define KEEPDIM_ATTR                                                                   \
-    {"keepdim", MASCON_ATTR_BOOLEAN, MASCON_KEY, 0, 0, 1, NULL,                        \
-     "keep the reduced dimensions with size 1"}
+#define DIMS_ATTR                                                                \
+    {                                                                            \
+        "dim", MASCON_ATTR_DIMS, MASCON_KEY, MASCON_ABSENT, -LIMIT, LIMIT, NULL, \
+            "the dimensions to reduce; left out: all"                            \
+    }
+#define DIM_ATTR                                                                \
+    {                                                                           \
+        "dim", MASCON_ATTR_DIM, MASCON_KEY, MASCON_ABSENT, -LIMIT, LIMIT, NULL, \
+            "the dimension to reduce; left out: all"                            \
+    }
+#define KEEPDIM_ATTR                                               \
+    {                                                              \
+        "keepdim", MASCON_ATTR_BOOLEAN, MASCON_KEY, 0, 0, 1, NULL, \
+            "keep the reduced dimensions with size 1"              \
+    }
 
 static const mascon_attr dims_attrs[] = {DIMS_ATTR, KEEPDIM_ATTR};
 static const mascon_attr dim_attrs[] = {DIM_ATTR, KEEPDIM_ATTR};
@@ -171,8 +177,7 @@ static mascon_status grad_sum(mascon_grad *g) {
 static mascon_status grad_mean(mascon_grad *g) {
     parts p;
     MASCON_TRY(open_parts(g, &p));
-    return close_parts(g, &p,
-                       spread(&p, number(&p, MASCON_OP_div, p.dy, (double)p.r.count)));
+    return close_parts(g, &p, spread(&p, number(&p, MASCON_OP_div, p.dy, (double)p.r.count)));
 }
 
 /* op (sum or mean) of t over the same dimensions, which stay as 1. */
@@ -316,7 +321,8 @@ static mascon_status infer_cumsum(mascon_call *call, mascon_meta *out) {
 
 #define T_BOOL_TOO (MASCON_T_NUMBER | MASCON_T_BOOL)
 
-REDUCTION(sum, dims_attrs, 0, T_BOOL_TOO, "the sum of the elements; whole numbers and bools give int64",
+REDUCTION(sum, dims_attrs, 0, T_BOOL_TOO,
+          "the sum of the elements; whole numbers and bools give int64",
           "x:sum(2, {keepdim = true})", infer_sum, grad_sum, NULL)
 REDUCTION(mean, dims_attrs, MASCON_OPF_FLOAT, MASCON_T_FLOAT, "the mean of the elements",
           "x:mean(1)", infer_same, grad_mean, NULL)

@@ -8,7 +8,11 @@
 #include "ops/support.h"
 
 /* Slots. ORDER: the option tables in reduce.c and extreme.c. */
-enum { REDUCE_DIMS = 0, REDUCE_DIMS_KEEPDIM = 9, VAR_CORRECTION = 10 }; /* sum mean var std logsumexp */
+enum {
+    REDUCE_DIMS = 0,
+    REDUCE_DIMS_KEEPDIM = 9,
+    VAR_CORRECTION = 10
+}; /* sum mean var std logsumexp */
 enum { NORM_P = 0, NORM_DIMS = 1, NORM_KEEPDIM = 10 };
 enum { REDUCE_DIM = 0, REDUCE_DIM_KEEPDIM = 1, REDUCE_BASE = 2 }; /* prod any all max min arg... */
 enum { CUMSUM_DIM = 0 };

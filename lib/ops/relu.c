@@ -6,7 +6,7 @@ static mascon_status infer(mascon_call *call, mascon_meta *out) {
     return MASCON_OK;
 }
 
-/* dx = dy where y > 0 */
+/* dx = 0 where y <= 0, else dy */
 static mascon_status grad(mascon_grad *g) {
     return masconI_emit(MASCON_OP_relu_bwd, &g->dx[0], 2,
                         (mascon_tensor *[]){g->dy[0], g->call->dst[0]}, NULL);
@@ -31,6 +31,6 @@ const mascon_op mascon_op_relu_bwd = {
     .outputs = "dx",
     .flags = MASCON_OPF_BACKWARD,
     .dtypes = MASCON_T_NUMBER,
-    .summary = "gradient of relu: dy where y > 0, else 0",
+    .summary = "gradient of relu: 0 where y <= 0, else dy",
     .infer = infer,
 };

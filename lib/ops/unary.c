@@ -1,8 +1,8 @@
 /* unary.c: element by element functions of one tensor, and clamp.
  *
  * The result has the shape of x. Functions with fractional values take whole numbers as float32;
- * those that keep whole numbers whole (abs, neg, sign, rounding, clamp) keep their dtype. The slope of
- * a step function is 0 everywhere.
+ * those that keep whole numbers whole (abs, neg, sign, rounding, clamp) keep their dtype. The
+ * slope of a step function is 0 everywhere.
  */
 #include <math.h>
 
@@ -24,13 +24,13 @@ static mascon_status infer_bool(mascon_call *call, mascon_meta *out) {
 /* ---- Gradients: dx from dy and what was saved ---- */
 
 /* dx = <steps over dy, x, y> */
-#define GRADIENT(name, ...)                                             \
-    static mascon_status grad_##name(mascon_grad *g) {                  \
+#define GRADIENT(name, ...)                                                            \
+    static mascon_status grad_##name(mascon_grad *g) {                                 \
         mascon_tensor *dy = g->dy[0], *x = g->call->src[0], *y = g->call->dst[0], *dx; \
-        masconI_chain chain = {0}, *c = &chain;                         \
-        (void)x, (void)y;                                               \
-        dx = __VA_ARGS__;                                               \
-        return masconI_chain_end(c, dx, &g->dx[0]);                     \
+        masconI_chain chain = {0}, *c = &chain;                                        \
+        (void)x, (void)y;                                                              \
+        dx = __VA_ARGS__;                                                              \
+        return masconI_chain_end(c, dx, &g->dx[0]);                                    \
     }
 #define MUL(a, b) masconI_step2(c, MASCON_OP_mul, a, b)
 #define DIV(a, b) masconI_step2(c, MASCON_OP_div, a, b)
@@ -74,14 +74,14 @@ static mascon_status grad_zero(mascon_grad *g) {
     };
 
 /* Of real numbers: whole numbers become float32 first. */
-#define REAL(op, summary, grad, saves)                                                     \
-    UNARY(op, MASCON_OPF_FLOAT | MASCON_OPF_IN_PLACE, MASCON_T_FLOAT, summary,             \
+#define REAL(op, summary, grad, saves)                                         \
+    UNARY(op, MASCON_OPF_FLOAT | MASCON_OPF_IN_PLACE, MASCON_T_FLOAT, summary, \
           "mascon." #op "(mascon.tensor{0.5, 2})", infer_same, grad, saves)
 /* Keeps the dtype. */
-#define KEEP(op, summary, grad, saves)                                                      \
-    UNARY(op, MASCON_OPF_IN_PLACE, MASCON_T_NUMBER, summary,                                \
+#define KEEP(op, summary, grad, saves)                       \
+    UNARY(op, MASCON_OPF_IN_PLACE, MASCON_T_NUMBER, summary, \
           "mascon." #op "(mascon.tensor{-1.5, 2})", infer_same, grad, saves)
-#define TEST(op, summary)                                                                   \
+#define TEST(op, summary)                                                                       \
     UNARY(op, MASCON_OPF_NO_GRAD, MASCON_T_ALL, summary, "mascon." #op "(mascon.tensor{0, 1})", \
           infer_bool, NULL, NULL)
 

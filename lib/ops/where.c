@@ -1,7 +1,7 @@
 /* where.c: x where a condition holds, else y. All three broadcast.
  *
- * y may be left out: the option `value` then stands for it, and with `swap` the number is taken where
- * the condition holds and x elsewhere.
+ * y may be left out: the option `value` then stands for it, and with `swap` the number is taken
+ * where the condition holds and x elsewhere.
  */
 #include <string.h>
 
@@ -30,8 +30,9 @@ static mascon_status infer(mascon_call *call, mascon_meta *out) {
     }
     if (!third(call) && !number) return masconI_fail(MASCON_E_ARG, "argument 3 (y) is missing");
     if (third(call) && number) {
-        return masconI_fail(MASCON_E_ARG, "both y and the number value = %g are given; expected "
-                                          "one of them",
+        return masconI_fail(MASCON_E_ARG,
+                            "both y and the number value = %g are given; expected "
+                            "one of them",
                             call->attr[WHERE_VALUE]);
     }
     MASCON_TRY(masconI_broadcast(condition, x, &out[0]));

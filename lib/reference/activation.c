@@ -78,13 +78,13 @@ static double silu_slope_of(double v) {
 /* NaN passes: neither comparison holds. */
 static double six(double v) { return v < 0 ? 0 : v > 6 ? 6 : v; }
 
-ACTIVATION(sigmoid, sigmoid_of(v), v * (1 - v))
+ACTIVATION(sigmoid, sigmoid_of(v), v *(1 - v))
 ACTIVATION(tanh, tanh(v), 1 - v * v)
 ACTIVATION(relu6, six(v), v > 0 && v < 6)
 ACTIVATION(leaky_relu, v > 0 ? v : v * o[LEAKY_RELU_SLOPE], v > 0 ? 1 : o[LEAKY_RELU_SLOPE])
 ACTIVATION(elu, v > 0 ? v : o[ELU_ALPHA] * expm1(v), v > 0 ? 1 : v + o[ELU_ALPHA])
 ACTIVATION(softplus, softplus_of(v, o), softplus_slope_of(v, o))
 ACTIVATION(gelu, gelu_of(v, o), gelu_slope_of(v, o))
-ACTIVATION(silu, v * sigmoid_of(v), silu_slope_of(v))
-ACTIVATION(hardswish, v * six(v + 3) / 6, v < -3 ? 0 : v > 3 ? 1 : v / 3 + 0.5)
+ACTIVATION(silu, v *sigmoid_of(v), silu_slope_of(v))
+ACTIVATION(hardswish, v *six(v + 3) / 6, v <= -3 ? 0 : v >= 3 ? 1 : v / 3 + 0.5)
 ACTIVATION(hardsigmoid, six(v + 3) / 6, v > 0 && v < 1 ? 1.0 / 6 : 0)

@@ -1,8 +1,8 @@
 /* binary.c: reference kernels of the functions of two inputs, and of where.
  *
  * x and y broadcast to the shape of z: element i of z belongs to the element of each input whose
- * subscripts are the same, but 0 where its size is 1. Floating results are computed in double, whole
- * ones in int64 with wrap-around.
+ * subscripts are the same, but 0 where its size is 1. Floating results are computed in double,
+ * whole ones in int64 with wrap-around.
  */
 #include "ops/elementwise.h"
 #include "reference/move.h"
@@ -25,8 +25,8 @@ static operands open_operands(const mascon_call *call) {
     }
     int number = call->attr[BINARY_SWAP] != 0 ? 0 : 1;
     o.is_number[number] = 1;
-    o.number = masconI_as(call->attr[BINARY_OTHER],
-                          masconI_is_float(z->dtype) ? z->dtype : x->dtype);
+    o.number =
+        masconI_as(call->attr[BINARY_OTHER], masconI_is_float(z->dtype) ? z->dtype : x->dtype);
     if (number == 0) o.view[1] = o.view[0];
     return o;
 }
@@ -81,21 +81,22 @@ static int64_t power_whole(int64_t base, int64_t exponent) {
 static double larger(double a, double b) { return isnan(a) || a > b ? a : b; }
 static double smaller(double a, double b) { return isnan(a) || a < b ? a : b; }
 
-#define ARITHMETIC(op, real_expression, whole_expression)                      \
-    static double op##_real(double a, double b) { return real_expression; }    \
+#define ARITHMETIC(op, real_expression, whole_expression)                        \
+    static double op##_real(double a, double b) { return real_expression; }      \
     static int64_t op##_whole(int64_t a, int64_t b) { return whole_expression; } \
-    static mascon_status op##_run(mascon_call *call, mascon_exec *exec) {      \
-        (void)exec;                                                            \
-        return arithmetic(call, op##_real, op##_whole);                        \
-    }                                                                          \
+    static mascon_status op##_run(mascon_call *call, mascon_exec *exec) {        \
+        (void)exec;                                                              \
+        return arithmetic(call, op##_real, op##_whole);                          \
+    }                                                                            \
     const mascon_kernel masconR_##op = {.run = op##_run};
 
-#define WRAPPED(a, operator, b) (int64_t)((uint64_t)(a) operator (uint64_t)(b))
+#define WRAPPED(a, operator, b) (int64_t)((uint64_t)(a) operator(uint64_t)(b))
 
 ARITHMETIC(add, a + b, WRAPPED(a, +, b))
 ARITHMETIC(sub, a - b, WRAPPED(a, -, b))
-ARITHMETIC(mul, a * b, WRAPPED(a, *, b))
-ARITHMETIC(div, a / b, b == 0 ? 0 : (int64_t)((double)a / (double)b)) /* div gets no whole numbers */
+ARITHMETIC(mul, (a) * (b), WRAPPED(a, *, b))
+ARITHMETIC(div, a / b,
+           b == 0 ? 0 : (int64_t)((double)a / (double)b)) /* div gets no whole numbers */
 ARITHMETIC(pow, pow(a, b), power_whole(a, b))
 ARITHMETIC(maximum, larger(a, b), a > b ? a : b)
 ARITHMETIC(minimum, smaller(a, b), a < b ? a : b)
@@ -108,8 +109,9 @@ static mascon_status comparison(const mascon_call *call, int (*real)(double, dou
     operands o = open_operands(call);
     int exact = is_whole(&o);
     for (int64_t i = 0; i < z->numel; i++) {
-        masconR_set_int(z, i, exact ? whole(whole_operand(&o, 0, i), whole_operand(&o, 1, i))
-                                    : real(real_operand(&o, 0, i), real_operand(&o, 1, i)));
+        masconR_set_int(z, i,
+                        exact ? whole(whole_operand(&o, 0, i), whole_operand(&o, 1, i))
+                              : real(real_operand(&o, 0, i), real_operand(&o, 1, i)));
     }
     return MASCON_OK;
 }

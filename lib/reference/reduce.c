@@ -7,8 +7,8 @@
 #include "ops/reduce.h"
 #include "reference/wrap.h"
 
-/* x taken apart: two views over the same memory, one with the kept dimensions, one with the reduced.
- * The element is at the sum of both offsets. */
+/* x taken apart: two views over the same memory, one with the kept dimensions, one with the
+ * reduced. The element is at the sum of both offsets. */
 typedef struct walk {
     masconI_reduction r;
     mascon_view kept, inner;
@@ -173,6 +173,17 @@ static mascon_status prod_run(mascon_call *call, mascon_exec *exec) {
 }
 
 /* dx = dy * the product of the other elements. With one 0 among them only its own dx is not 0. */
+/* The product of all elements of reduction o but the i-th. */
+static double product_of_others(const walk *w, int64_t o, int64_t i) {
+    double product = 1;
+    for (int64_t k = 0; k < w->r.count; k++) {
+        if (k != i) product *= element(w, o, k);
+    }
+    return product;
+}
+
+/* dx_i = dy * (product of the others), by division where there is no zero. As in PyTorch, two zeros in
+ * a whole-tensor product make every gradient 0, whatever else stands there. */
 static mascon_status prod_bwd_run(mascon_call *call, mascon_exec *exec) {
     (void)exec;
     const mascon_view *dy = SRC(call, 0), *x = SRC(call, 1), *dx = DST(call, 0);
@@ -184,16 +195,16 @@ static mascon_status prod_bwd_run(mascon_call *call, mascon_exec *exec) {
         int64_t zeros = 0;
         for (int64_t i = 0; i < w.r.count; i++) {
             double v = element(&w, o, i);
-            if (v == 0) {
-                zeros++;
-            } else {
-                product *= v;
-            }
+            zeros += v == 0;
+            product *= v;
         }
         for (int64_t i = 0; i < w.r.count; i++) {
-            double v = element(&w, o, i), others = 0;
-            if (zeros == 0) others = product / v;
-            if (zeros == 1 && v == 0) others = product;
+            double others = 0;
+            if (zeros == 0) {
+                others = product / element(&w, o, i);
+            } else if (zeros == 1 || !w.r.whole) {
+                others = product_of_others(&w, o, i);
+            }
             masconI_store(dx->data, dx->dtype, offset_of(&to, o, i), gradient * others);
         }
     }
@@ -227,7 +238,8 @@ REDUCTION(all, 0)
 
 /* ---- max, min, argmax, argmin ---- */
 
-/* Whether element i of result o replaces the best so far: NaN before all else, the first of equals. */
+/* Whether element i of result o replaces the best so far: NaN before all else, the first of
+ * equals. */
 static int better(const walk *w, int64_t o, int64_t i, int64_t best, int sign) {
     if (!masconI_is_float(w->kept.dtype)) {
         int64_t a = element_int(w, o, i), b = element_int(w, o, best);
@@ -238,7 +250,8 @@ static int better(const walk *w, int64_t o, int64_t i, int64_t best, int sign) {
     return isnan(a) || (sign > 0 ? a > b : a < b);
 }
 
-/* values: dst[0] are the elements and dst[1], if there, their positions; else dst[0] the positions. */
+/* values: dst[0] are the elements and dst[1], if there, their positions; else dst[0] the
+ * positions. */
 static mascon_status extreme(mascon_call *call, int sign, int values) {
     walk w;
     MASCON_TRY(open_walk(call, SRC(call, 0), &w));

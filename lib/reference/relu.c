@@ -15,7 +15,8 @@ static mascon_status relu_bwd(mascon_call *call, mascon_exec *exec) {
     (void)exec;
     const mascon_view *dy = SRC(call, 0), *y = SRC(call, 1), *dx = DST(call, 0);
     for (int64_t i = 0; i < dx->numel; i++) {
-        masconR_set(dx, i, masconR_get(y, i) > 0 ? masconR_get(dy, i) : 0);
+        /* a NaN lets the gradient pass */
+        masconR_set(dx, i, masconR_get(y, i) <= 0 ? 0 : masconR_get(dy, i));
     }
     return MASCON_OK;
 }

@@ -9,7 +9,8 @@ static mascon_status real(const mascon_call *call, double (*f)(double)) {
     return MASCON_OK;
 }
 
-/* Whole numbers go through whole, so that no digit is lost, and wrap around as in C's unsigned types. */
+/* Whole numbers go through whole, so that no digit is lost, and wrap around as in C's unsigned
+ * types. */
 static mascon_status keep(const mascon_call *call, double (*f)(double), int64_t (*whole)(int64_t)) {
     const mascon_view *x = SRC(call, 0), *y = DST(call, 0);
     if (masconI_is_float(y->dtype)) return real(call, f);
@@ -19,21 +20,21 @@ static mascon_status keep(const mascon_call *call, double (*f)(double), int64_t 
     return MASCON_OK;
 }
 
-#define REAL(op, expression)                                          \
-    static double op##_of(double v) { return expression; }            \
+#define REAL(op, expression)                                              \
+    static double op##_of(double v) { return expression; }                \
     static mascon_status op##_run(mascon_call *call, mascon_exec *exec) { \
-        (void)exec;                                                   \
-        return real(call, op##_of);                                   \
-    }                                                                 \
+        (void)exec;                                                       \
+        return real(call, op##_of);                                       \
+    }                                                                     \
     const mascon_kernel masconR_##op = {.run = op##_run};
 
-#define KEEP(op, expression, whole_expression)                        \
-    static double op##_of(double v) { return expression; }            \
-    static int64_t op##_whole(int64_t v) { return whole_expression; } \
+#define KEEP(op, expression, whole_expression)                            \
+    static double op##_of(double v) { return expression; }                \
+    static int64_t op##_whole(int64_t v) { return whole_expression; }     \
     static mascon_status op##_run(mascon_call *call, mascon_exec *exec) { \
-        (void)exec;                                                   \
-        return keep(call, op##_of, op##_whole);                       \
-    }                                                                 \
+        (void)exec;                                                       \
+        return keep(call, op##_of, op##_whole);                           \
+    }                                                                     \
     const mascon_kernel masconR_##op = {.run = op##_run};
 
 REAL(exp, exp(v))

@@ -104,8 +104,10 @@ end
 
 local function check_range(prefix, field, v)
   local name, low, high = field[1], field.min, field.max
-  local interval = low and high and not (field[3] or ""):find "integer"
-  if interval and not (v >= low and v <= high) then
+  if field.cap and v > field.cap then
+    M.fail(prefix, ("%s is %s; must be at most %s"):format(name, M.show(v), field.cap))
+  end
+  if low and high and not (v >= low and v <= high) then
     M.fail(prefix, ("%s is %s; must be in [%s, %s]"):format(name, M.show(v), low, high))
   elseif low and not (v >= low) then
     M.fail(prefix, ("%s is %s; must be %s or more"):format(name, M.show(v), low))
@@ -124,7 +126,8 @@ local function check_choice(prefix, field, v)
     table.concat(field.choices, ", ")))
 end
 
---- Checks one value against a field {name, default, type, min =, max =, choices =}.
+--- Checks one value against a field {name, default, type, min =, max =, cap =, choices =}. min and max
+-- are the meaning of an option and named together; cap is a limit against absurd values.
 function M.check(prefix, field, v)
   local kind = field[3] or "any"
   local expected

@@ -19,7 +19,7 @@ DataLoader.__index = DataLoader
 local spec = {
   { "batch_size", 32, "integer", min = 1 },
   { "shuffle", false, "boolean" },
-  { "num_workers", 0, "integer", min = 0, max = 256 },
+  { "num_workers", 0, "integer", min = 0, cap = 256 },
   { "pin_memory", false, "boolean" }, -- no page-locked memory without CUDA, as in PyTorch
   { "drop_last", false, "boolean" },
   { "device", nil, "any" },

@@ -77,8 +77,7 @@ local function elements(self, ...)
     for key in pairs(first) do
       if type(key) ~= "number" then
         options.fail(self.class_name, ("%s is a name; expected a list"):format(options.show(key)),
-          ('names go with the elements, in order: {{"%s", module}, …}'):format(tostring(key))
-            :gsub("…", "..."))
+          ('names go with the elements, in order: {{"%s", module}, ...}'):format(tostring(key)))
       end
     end
   end
@@ -122,7 +121,7 @@ local function keeps_nothing(m)
   local books = books_of(m)
   if books.hooks then
     return false
-  elseif books.class == Sequential then
+  elseif books.class == Sequential and rawget(books.values, "forward") == nil then
     for i = 1, #m do
       if not keeps_nothing(m[i]) then
         return false
@@ -130,7 +129,8 @@ local function keeps_nothing(m)
     end
     return true
   end
-  return books.class.keeps_nothing == true
+  -- a class derived in a script, or an object with a forward of its own, promises nothing
+  return rawget(books.class, "keeps_nothing") == true and rawget(books.values, "forward") == nil
 end
 
 --- Whether nothing of y's making was recorded, so that nothing else needs its input.

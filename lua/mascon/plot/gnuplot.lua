@@ -2,7 +2,9 @@
 -- gnuplot reads a script from a temporary file. Texts stand in single quotes, where it interprets nothing.
 
 local options = require "mascon.options"
+local numbers = require "mascon.plot.range"
 
+local is_finite, range = numbers.is_finite, numbers.range
 local M = {}
 
 local colours = { "#2f6db5", "#d9772b", "#3a923a", "#b03a3a", "#7b62a8", "#7f5f3f", "#c774ab", "#6f6f6f" }
@@ -67,27 +69,9 @@ local function quote(s)
   return "'" .. s:gsub("[%c]", " "):gsub("'", "''") .. "'"
 end
 
-local function is_finite(v)
-  return v == v and v ~= math.huge and v ~= -math.huge
-end
-
 local function number(v)
   return is_finite(v) and ("%.9g"):format(v) or "?"
 end
-
---- Smallest and largest finite values of all series; nil where there are none.
-local function range(series, key)
-  local low, high
-  for _, s in ipairs(series) do
-    for _, v in ipairs(s[key]) do
-      if is_finite(v) then
-        low, high = math.min(low or v, v), math.max(high or v, v)
-      end
-    end
-  end
-  return low, high
-end
-M.range = range
 
 --- "set xrange" where gnuplot's own choice would fail: a single value, or none.
 local function set_range(out, axis, low, high)
@@ -229,8 +213,11 @@ local function check_writable(path)
   local file, why = io.open(path, "ab")
   if not file then
     local folder = path:match "^(.*/)"
-    if folder and not io.open(folder) then
+    local there = folder and io.open(folder)
+    if folder and not there then
       options.fail("save", ("directory %s does not exist"):format(folder))
+    elseif there then
+      there:close()
     end
     options.fail("save", (why:gsub("^" .. path:gsub("%p", "%%%0") .. ": ", path .. ": ")))
   end

@@ -1,23 +1,16 @@
 --- Figures drawn with plain characters.
 
+local numbers = require "mascon.plot.range"
+
+local is_finite = numbers.is_finite
 local M = {}
 
 local marks = { "*", "o", "+", "x", "#", "@", "%", "&" }
 local LABEL = 9 -- characters left of a panel, for the numbers of the y axis
 
-local function is_finite(v)
-  return v == v and v ~= math.huge and v ~= -math.huge
-end
-
-local function range(series, key)
-  local low, high
-  for _, s in ipairs(series) do
-    for _, v in ipairs(s[key]) do
-      if is_finite(v) then
-        low, high = math.min(low or v, v), math.max(high or v, v)
-      end
-    end
-  end
+--- The range of an axis; never empty.
+local function axis(series, key)
+  local low, high = numbers.range(series, key)
   if not low then
     return 0, 1
   elseif low == high then
@@ -76,7 +69,7 @@ local panels = {}
 
 function panels.lines(f, width, height)
   local inner = width - LABEL - 2
-  local xr, yr = { range(f.series, "x") }, { range(f.series, "y") }
+  local xr, yr = { axis(f.series, "x") }, { axis(f.series, "y") }
   local canvas = new_canvas(inner, height)
   local legend = {}
   for i, s in ipairs(f.series) do

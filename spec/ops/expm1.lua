@@ -1,0 +1,27 @@
+-- expm1.lua: samples and errors of expm1.
+local assert = require "luassert"
+local S = require "spec.support.sample"
+
+return {
+  samples = {
+    { args = { S.rand({3, 5}, -2, 2) } },
+    { args = { S.rand({2, 3, 4, 5}, -2, 2) } },
+    { args = { S.rand({}, -2, 2) } },
+    { args = { S.rand({0, 3}, -2, 2) } },
+    { args = { S.rand({1}, -2, 2) } },
+    { args = { S.rand({2, 1, 3, 1, 2}, -2, 2) } },
+    { args = { S.rand({7, 1, 9}, -2, 2) }, grad = false },
+    { args = { S.rand({3, 11, 33, 35}, -2, 2) }, grad = false },
+  },
+  errors = {
+    { call = function(m) return m.expm1(2) end,
+      message = "expm1: argument 1 is missing" },
+    { call = function(m) return m.expm1(m.zeros({2}, { dtype = "bfloat16" })) end,
+      message = "expm1: x is bfloat16; expected one of float32 float64",
+      hint = 'x:to("float32")' },
+  },
+  tolerance = { float32 = 2e-6 },
+  check = function(m)
+    assert.equal("float32", m.expm1(m.ones({ 2 }, { dtype = "int64" })).dtype)
+  end,
+}

@@ -1,0 +1,25 @@
+-- floor.lua: samples and errors of floor.
+local S = require "spec.support.sample"
+
+return {
+  samples = {
+    { args = { S.rand({3, 5}, -5, 5) } },
+    { args = { S.rand({2, 3, 4, 5}, -5, 5) } },
+    { args = { S.rand({}, -5, 5) } },
+    { args = { S.rand({0, 3}, -5, 5) } },
+    { args = { S.rand({1}, -5, 5) } },
+    { args = { S.rand({2, 1, 3, 1, 2}, -5, 5) } },
+    { args = { S.rand({7, 1, 9}, -5, 5) }, grad = false },
+    { args = { S.rand({3, 11, 33, 35}, -5, 5) }, grad = false },
+    { args = { S.int({4, 3}, 1, 5, "int64") }, grad = false },
+    { args = { S.int({5}, 1, 3, "int32") }, grad = false },
+  },
+  errors = {
+    { call = function(m) return m.floor(2) end,
+      message = "floor: argument 1 is missing" },
+    { call = function(m) return m.floor(m.zeros({2}, { dtype = "bfloat16" })) end,
+      message = "floor: x is bfloat16; expected one of float32 float64",
+      hint = 'x:to("float32")' },
+  },
+  tolerance = { float32 = 2e-6 },
+}

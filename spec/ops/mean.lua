@@ -1,0 +1,48 @@
+-- mean.lua: samples and errors of mean.
+local assert = require "luassert"
+local S = require "spec.support.sample"
+
+return {
+  samples = {
+    { args = { S.randn{3, 5} } },
+    { args = { S.randn{3, 5} }, options = { dim = { 1 } } },
+    { args = { S.randn{3, 5} }, options = { dim = { 2 } } },
+    { args = { S.randn{3, 5} }, options = { keepdim = true } },
+    { args = { S.randn{3, 5} }, options = { dim = { 2 }, keepdim = true } },
+    { args = { S.randn{2, 3, 4, 5} } },
+    { args = { S.randn{2, 3, 4, 5} }, options = { dim = { 2 } } },
+    { args = { S.randn{2, 3, 4, 5} }, options = { dim = { 4 } } },
+    { args = { S.randn{2, 3, 4, 5} }, options = { dim = { -1 }, keepdim = true } },
+    { args = { S.randn{2, 3, 4, 5} }, options = { dim = { 1, 3, 4 } } },
+    { args = { S.randn{2, 3, 4, 5} }, options = { dim = { 2, 4 } } },
+    { args = { S.randn{2, 3, 4, 5} }, options = { dim = { 1, 2 } } },
+    { args = { S.randn{} } },
+    { args = { S.randn{} }, options = { dim = { 1 } } },
+    { args = { S.randn{1} }, options = { dim = { 1 } } },
+    { args = { S.randn{2, 1, 3, 2, 2} }, options = { dim = { 3 } } },
+    { args = { S.randn{2, 1, 3, 2, 2} }, options = { dim = { 2 } } },
+    { args = { S.randn{2, 1, 3, 2, 2} } },
+    { args = { S.randn{7, 1, 9} }, options = { dim = { 1 } } },
+    { args = { S.randn{0, 3} }, options = { dim = { 1 } } },
+    { args = { S.randn{3, 0} }, options = { dim = { 1 } } },
+    { args = { S.randn{0} } },
+    { args = { S.randn{40, 33, 50} }, grad = false },
+    { args = { S.randn{4, 10, 33, 31} }, options = { dim = { 1, 3, 4 } }, grad = false },
+    { args = { S.randn{4, 10, 33, 31} }, options = { dim = { 2 } }, grad = false },
+    { args = { S.randn{3000, 10} }, options = { dim = { 1 } }, grad = false },
+    { args = { S.randn{2, 35001} }, options = { dim = { 2 } }, grad = false },
+    { args = { S.randn{2, 5000, 3} }, options = { dim = { 2 } }, grad = false },
+    { args = { S.int({3, 4}, -3, 3, "int64") }, grad = false },
+  },
+  errors = {
+    { call = function(m) return m.zeros{2, 3}:mean(5) end,
+      message = "mean: dimension 5 of a 2-dimensional tensor" },
+    { call = function(m) return m.zeros{2, 3}:mean({ 1, -2 }) end,
+      message = "mean: dimension 1 is named twice" },
+  },
+  tolerance = { float32 = 1e-6 },
+  check = function(m)
+    local y = m.zeros({ 0 }):mean():item()
+    assert.is_true(y ~= y)
+  end,
+}

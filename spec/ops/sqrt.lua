@@ -1,0 +1,30 @@
+-- sqrt.lua: samples and errors of sqrt.
+local assert = require "luassert"
+local S = require "spec.support.sample"
+
+return {
+  samples = {
+    { args = { S.rand({3, 5}, 0.1, 4) } },
+    { args = { S.rand({2, 3, 4, 5}, 0.1, 4) } },
+    { args = { S.rand({}, 0.1, 4) } },
+    { args = { S.rand({0, 3}, 0.1, 4) } },
+    { args = { S.rand({1}, 0.1, 4) } },
+    { args = { S.rand({2, 1, 3, 1, 2}, 0.1, 4) } },
+    { args = { S.rand({7, 1, 9}, 0.1, 4) }, grad = false },
+    { args = { S.rand({3, 11, 33, 35}, 0.1, 4) }, grad = false },
+  },
+  errors = {
+    { call = function(m) return m.sqrt(2) end,
+      message = "sqrt: argument 1 is missing" },
+    { call = function(m) return m.sqrt(m.zeros({2}, { dtype = "bfloat16" })) end,
+      message = "sqrt: x is bfloat16; expected one of float32 float64",
+      hint = 'x:to("float32")' },
+  },
+  tolerance = { float32 = 2e-6 },
+  check = function(m)
+    local x = m.tensor { 4, 9 }
+    x:sqrt_()
+    assert.same({ 2, 3 }, x:totable())
+    assert.equal("float32", m.sqrt(m.ones({ 2 }, { dtype = "int64" })).dtype)
+  end,
+}
