@@ -1,6 +1,6 @@
--- Figures and metrics.
+-- Figures.
 local mascon = require "mascon"
-local plot, metrics = mascon.plot, mascon.metrics
+local plot = mascon.plot
 
 local function message(f, ...)
   local good, err = pcall(f, ...)
@@ -106,59 +106,5 @@ describe("a figure", function()
     assert.truthy(message(plot.lines, { a = { 1 } }, { titel = "x" }):find('did you mean "title"?', 1, true))
     assert.truthy(message(plot.grid, {}):find("grid: argument 1 is missing", 1, true))
     assert.truthy(message(plot.grid, { 5 }):find("grid: element 1 is 5", 1, true))
-  end)
-end)
-
-describe("metrics", function()
-  -- expected values are scikit-learn 1's
-  local y = { 1, 1, 1, 2, 2, 3, 3, 3, 3, 5 }
-  local p = { 1, 2, 1, 2, 2, 3, 1, 3, 4, 1 }
-
-  local function near(expected, got)
-    assert.is_true(math.abs(expected - got) < 1e-12, ("%.15g against %.15g"):format(expected, got))
-  end
-
-  it("are scikit-learn's", function()
-    near(0.6, metrics.accuracy(p, y))
-    near(0.43333333333333335, metrics.precision_score(p, y))
-    near(0.6833333333333333, metrics.precision_score(p, y, { average = "weighted" }))
-    near(0.6, metrics.precision_score(p, y, { average = "micro" }))
-    near(0.43333333333333335, metrics.recall_score(p, y))
-    near(0.6, metrics.recall_score(p, y, { average = "weighted" }))
-    near(0.6, metrics.recall_score(p, y, { average = "micro" }))
-    near(0.4076190476190476, metrics.f1_score(p, y))
-    near(0.5980952380952381, metrics.f1_score(p, y, { average = "weighted" }))
-    near(0.6, metrics.f1_score(p, y, { average = "micro" }))
-  end)
-
-  it("count in a matrix, batch by batch", function()
-    local cm = metrics.ConfusionMatrix(6)
-    local int64 = { dtype = "int64" }
-    cm:update(mascon.tensor({ 1, 2, 1, 2, 2 }, int64), mascon.tensor({ 1, 1, 1, 2, 2 }, int64))
-    cm:update({ 3, 1, 3, 4, 1 }, { 3, 3, 3, 3, 5 })
-    near(metrics.f1_score(p, y), cm:f1()) -- class 6 never occurs
-    near(metrics.precision_score(p, y), cm:precision "macro")
-    near(metrics.recall_score(p, y), cm:recall "macro")
-    near(0.6, cm:accuracy())
-    assert.same({ 2, 1, 0, 0, 0, 0 }, cm:values():totable()[1])
-    assert.equal("int64", cm:values().dtype)
-    near(0.5, cm:values { normalize = "true" }:totable()[3][3])
-    near(0.5, cm:values { normalize = "pred" }:totable()[1][1])
-    near(0, cm:values { normalize = "true" }:totable()[6][6])
-    assert.is_true(mascon.allclose(cm:values { normalize = "all" }:sum(), mascon.tensor(1)))
-    assert.equal(0, cm:reset():accuracy())
-    assert.equal(0, cm:f1())
-    cm:update(mascon.tensor { { 0, 3, 1, 0, 0, 0 }, { 9, 1, 2, 0, 0, 0 } }, { 2, 1 })
-    assert.equal(1, cm:accuracy())
-  end)
-
-  it("refuse bad labels", function()
-    local cm = metrics.ConfusionMatrix(3)
-    assert.truthy(message(cm.update, cm, { 1, 2 }, { 1, 0 })
-      :find("label 2 of the batch is 0; classes run 1..3", 1, true))
-    assert.truthy(message(cm.update, cm, { 1, 4 }, { 1, 1 }):find("prediction 2 of the batch is 4", 1, true))
-    assert.equal(0, cm:accuracy())
-    assert.truthy(message(metrics.accuracy, { 1 }, { 1, 2 }):find("accuracy: 1 predictions but 2 labels", 1, true))
-    assert.truthy(message(cm.f1, cm, "makro"):find('average is "makro"', 1, true))
   end)
 end)

@@ -182,6 +182,12 @@ function M.note_debt(bytes)
   end
 end
 
+--- Makes a Lua tensor of an owned handle that no scope may release: what the library itself owns.
+---@param handle any mascon_tensor *, owned; ownership passes to the Lua tensor
+function M.own(handle)
+  return ref_type(handle)
+end
+
 --- Makes a Lua tensor of an owned handle.
 ---@param handle any mascon_tensor *, owned; ownership passes to the Lua tensor
 function M.wrap(handle)

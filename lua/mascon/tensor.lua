@@ -61,7 +61,7 @@ function fields.grad(t)
   check(C.mascon_tensor_grad(t.h, layer.tensor_box), "grad")
   local handle = layer.tensor_box[0]
   if handle ~= nil then
-    return layer.wrap(handle)
+    return layer.own(handle) -- the tensor's own: the end of a scope must not release it
   end
 end
 
@@ -328,13 +328,18 @@ end
 
 --- Elements where cond is true come from x, else from y; x and y may be numbers.
 function M.where(cond, x, y)
-  local function as_tensor(v, other)
-    if type(v) == "number" then
-      return create.full({}, v, { dtype = is_tensor(other) and other.dtype or nil, device = cond.device })
-    end
-    return v
+  if not is_tensor(cond) then
+    options.fail("where", ("argument 1 is %s; expected a bool tensor"):format(options.show(cond)))
   end
-  return find "where"(cond, as_tensor(x, y), as_tensor(y, x))
+  if type(x) == "number" and type(y) == "number" then
+    x = create.full({}, x, { device = cond.device })
+  end
+  if type(x) == "number" then
+    return find "where"(cond, y, { value = x, swap = true })
+  elseif type(y) == "number" then
+    return find "where"(cond, x, { value = y })
+  end
+  return find "where"(cond, x, y)
 end
 
 function methods.where(x, cond, y)

@@ -4,6 +4,7 @@
 -- samples are fetched and collated here, in the iterator; C stages that follow the last Lua stage
 -- then run on the whole batch. Both give the same values.
 
+local autograd = require "mascon.autograd"
 local layer = require "mascon.ffi"
 local options = require "mascon.options"
 local random = require "mascon.random"
@@ -133,11 +134,7 @@ local numel = C.mascon_tensor_numel
 
 --- A Lua tensor of a batch. It belongs to no scope: the loop may outlive one.
 local function adopt(handle)
-  local state = layer.state
-  local scope = state.scope
-  state.scope = nil
-  local t = layer.wrap(handle)
-  state.scope = scope
+  local t = layer.own(handle)
   layer.note_debt(tonumber(numel(handle)) * C.mascon_dtype_size(C.mascon_tensor_dtype(handle)))
   return t
 end
@@ -259,26 +256,13 @@ local function make_batch(self, run, first, last)
   return batch, n
 end
 
---- As above, outside of any scope of the script.
-local function make_unscoped(self, run, first, last)
-  local state = layer.state
-  local scope = state.scope
-  state.scope = nil
-  local good, batch, n = pcall(make_batch, self, run, first, last)
-  state.scope = scope
-  if not good then
-    error(batch, 0)
-  end
-  return batch, n
-end
-
 local function next_lua_batch(self, run)
   local start = tonumber(C.mascon_now())
   local batch, n
   while not batch and run.at < run.batches do
     local first = run.at * self.batch_size
     run.at = run.at + 1
-    batch, n = make_unscoped(self, run, first, math.min(first + self.batch_size, run.n))
+    batch, n = autograd.outside_scope(make_batch, self, run, first, math.min(first + self.batch_size, run.n))
     self.batch = run.at - 1
   end
   self.seconds = self.seconds + (tonumber(C.mascon_now()) - start) * 1e-9
