@@ -32,9 +32,9 @@ local function pictures(root, transform)
       datasets.CIFAR10 { root = root, train = false, transform = T.ToTensor() }
   end
   print(("No data set in %s: training on drawn pictures (datasets.FakeData)"):format(root))
-  local size = 5000
+  local size = 20000
   return datasets.FakeData { size = size, transform = transform },
-    datasets.FakeData { size = 1000, random_offset = size, transform = T.ToTensor() }
+    datasets.FakeData { size = 2000, random_offset = size, transform = T.ToTensor() }
 end
 
 --- Loaders of the training, validation and test pictures, and the names of the classes. Of CIFAR-10's
