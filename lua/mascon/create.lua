@@ -3,6 +3,7 @@
 local layer = require "mascon.ffi"
 local op = require "mascon.op"
 local options = require "mascon.options"
+local raise = require "mascon.raise"
 require "mascon.random"
 
 local C, is_tensor = layer.C, layer.is_tensor
@@ -69,7 +70,7 @@ local function new(name, sizes, dtype, device)
       C.mascon_memory_report(where, text, 800)
       local e = C.mascon_last_error()
       local report = layer.string(text)
-      op.raise.raise(name, layer.string(e.message),
+      raise.raise(name, layer.string(e.message),
         report ~= "" and "largest live tensors:\n" .. report or "no tensors are alive")
     end
   end
