@@ -129,6 +129,58 @@ MASCON_AVX512 static inline void pixel_back_avx512(const mascon_window2d *w, con
     }
 }
 
+/* Windows of 2x2, stride 2, no padding, up to 16 channels: one vector holds a pixel. Pixels lie closer
+ * than a vector is long, so a store runs over into the next pixel, which is written after it; only the
+ * last store of a row is masked.
+ * x0, x1: two input rows {2 * ow, c}; y, positions: one output row {ow, c}. */
+MASCON_AVX512 static void row_2x2_avx512(int64_t ow, int64_t c, const float *x0, const float *x1,
+                                         float *y, uint8_t *positions) {
+    const __mmask16 m = lanes(c);
+    for (int64_t q = 0; q < ow; q++) {
+        const float *p[4] = {x0 + 2 * q * c, x0 + (2 * q + 1) * c, x1 + 2 * q * c,
+                             x1 + (2 * q + 1) * c};
+        __m512 best = _mm512_maskz_loadu_ps(m, p[0]);
+        __m512i at = _mm512_setzero_si512();
+        for (int k = 1; k < 4; k++) {
+            const __m512 v = _mm512_maskz_loadu_ps(m, p[k]);
+            const __mmask16 wins = _mm512_cmp_ps_mask(v, best, _CMP_GT_OQ) |
+                                   _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+            best = _mm512_mask_mov_ps(best, wins, v);
+            at = _mm512_mask_mov_epi32(at, wins, _mm512_set1_epi32(k));
+        }
+        const __mmask16 out = q + 1 < ow ? (__mmask16)0xffff : m;
+        if (out == 0xffff) {
+            _mm512_storeu_ps(y + q * c, best);
+        } else {
+            _mm512_mask_storeu_ps(y + q * c, out, best);
+        }
+        if (positions) _mm_mask_storeu_epi8(positions + q * c, out, _mm512_cvtepi32_epi8(at));
+    }
+}
+
+/* dy, positions: one output row {ow, c}; dx0, dx1: two input rows {2 * ow, c}. */
+MASCON_AVX512 static void row_2x2_back_avx512(int64_t ow, int64_t c, const float *dy,
+                                              const uint8_t *positions, float *dx0, float *dx1) {
+    const __mmask16 m = lanes(c);
+    for (int64_t q = 0; q < ow; q++) {
+        const __m512 g = _mm512_maskz_loadu_ps(m, dy + q * c);
+        const __m512i at = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(m, positions + q * c));
+        for (int j = 0; j < 2; j++) {
+            const __m512 a =
+                _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(at, _mm512_set1_epi32(j)), g);
+            const __m512 b =
+                _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(at, _mm512_set1_epi32(2 + j)), g);
+            if (q + 1 < ow || j == 0) {
+                _mm512_storeu_ps(dx0 + (2 * q + j) * c, a);
+                _mm512_storeu_ps(dx1 + (2 * q + j) * c, b);
+            } else {
+                _mm512_mask_storeu_ps(dx0 + (2 * q + j) * c, m, a);
+                _mm512_mask_storeu_ps(dx1 + (2 * q + j) * c, m, b);
+            }
+        }
+    }
+}
+
 MASCON_AVX512 static void row_avx512(const mascon_window2d *w, int64_t r, const float *x, float *y,
                                      uint8_t *positions) {
     for (int64_t q = 0; q < w->ow; q++) {
@@ -165,7 +217,15 @@ typedef struct job {
     uint8_t *positions;
     int64_t rows; /* of output, in one slice of the forward pass */
     int wide;     /* AVX-512 */
+    int few;      /* the 2x2 rows of up to 16 channels */
 } job;
+
+/* A store must not run over more than the next pixel, hence at least 8 channels. */
+static int few_channels(const mascon_window2d *w) {
+    return w->kh == 2 && w->kw == 2 && w->sh == 2 && w->sw == 2 && w->dh == 1 && w->dw == 1 &&
+           w->top == 0 && w->left == 0 && 2 * w->oh <= w->h && 2 * w->ow <= w->w && w->c >= 8 &&
+           w->c <= 16;
+}
 
 static void slice(void *context, int64_t index, int thread) {
     (void)thread;
@@ -178,6 +238,11 @@ static void slice(void *context, int64_t index, int thread) {
         const int64_t r = row % w->oh, out = row * w->ow * w->c;
         uint8_t *positions = j->positions ? j->positions + out : NULL;
 #if MASCON_HAS_AVX512_CODE
+        if (j->few) {
+            const float *pair = picture + 2 * r * w->w * w->c;
+            row_2x2_avx512(w->ow, w->c, pair, pair + w->w * w->c, j->y + out, positions);
+            continue;
+        }
         if (j->wide) {
             row_avx512(w, r, picture, j->y + out, positions);
             continue;
@@ -204,6 +269,7 @@ static mascon_status max_pool2d(mascon_call *call, mascon_exec *exec) {
     job j = {.x = SRC(call, 0)->data, .y = DST(call, 0)->data, .wide = wide()};
     if (call->n_dst > 1) j.positions = DST(call, 1)->data;
     masconI_window2d(call, &j.w);
+    j.few = j.wide && few_channels(&j.w);
     j.rows = 1 + SLICE / (j.w.ow * j.w.c);
     masconI_parallel((j.w.n * j.w.oh + j.rows - 1) / j.rows, slice, &j);
     return MASCON_OK;
@@ -223,6 +289,12 @@ static void slice_back(void *context, int64_t n, int thread) {
     for (int64_t r = 0; r < w->oh; r++) {
         const int64_t out = first + r * w->ow * w->c;
 #if MASCON_HAS_AVX512_CODE
+        if (j->few) {
+            float *pair = dx + 2 * r * w->w * w->c;
+            row_2x2_back_avx512(w->ow, w->c, j->x + out, j->positions + out, pair,
+                                pair + w->w * w->c);
+            continue;
+        }
         if (j->wide) {
             row_back_avx512(w, r, j->x + out, j->positions + out, dx, alone);
             continue;
@@ -241,6 +313,7 @@ static mascon_status max_pool2d_bwd(mascon_call *call, mascon_exec *exec) {
     job j = {.x = SRC(call, 0)->data, .y = DST(call, 0)->data, .wide = wide()};
     j.positions = SRC(call, 1)->data;
     masconI_window2d(call, &j.w);
+    j.few = j.wide && few_channels(&j.w);
     masconI_parallel(j.w.n, slice_back, &j);
     return MASCON_OK;
 }
