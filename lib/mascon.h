@@ -58,7 +58,7 @@ enum {
 typedef struct mascon_error {
     int32_t code;       /* mascon_status */
     int32_t native;     /* code of the operating system or device library, or 0 */
-    char op[32];        /* name of the operation, or "" */
+    char op[48];        /* name of the operation, or "" */
     char message[1024]; /* what is wrong, one sentence without the operation's name */
     char detail[1024];  /* one line per input and the options, or "" */
     char hint[512];     /* what usually mends it, or "" */
@@ -302,6 +302,10 @@ MASCON_API void mascon_testing_fail_allocation(int64_t n);
 MASCON_API void mascon_testing_poison(int32_t on);
 /* Tests only: serve the CPU by the reference kernels alone. */
 MASCON_API void mascon_testing_reference(int32_t on);
+/* Tests and measurements only: the cpu's convolutions by this kernel wherever it can serve them
+ * (0 oneDNN, 1 few channels, 2 Winograd, 3 depthwise; -1: the committed choice), and without
+ * AVX-512 where no_avx512 is not 0. */
+MASCON_API void mascon_testing_conv(int32_t kernel, int32_t no_avx512);
 
 /* Number of devices of a type; *why says why there is none. */
 MASCON_API int32_t mascon_device_count(int32_t type, const char **why);

@@ -175,6 +175,18 @@ static int overlaps_itself(const mascon_view *v) {
     return 0;
 }
 
+/* Inputs that the kernel writes beside its outputs. */
+static mascon_status check_written(const work *w) {
+    char name[32];
+    for (int i = 0; i < w->call->n_src; i++) {
+        if (!(w->meta[0].writes >> i & 1) || !overlaps_itself(SRC(w->call, i))) continue;
+        masconI_input_name(w->call->op, i, name);
+        masconI_fail(MASCON_E_LAYOUT, "%s is an expanded tensor and cannot be written", name);
+        return masconI_hint("%s:clone()", name);
+    }
+    return MASCON_OK;
+}
+
 static mascon_status check_in_place(work *w) {
     mascon_call *call = w->call;
     mascon_tensor *t = call->dst[0];
@@ -370,6 +382,9 @@ static void note_writes(const work *w) {
         if (w->given_dst[i]) masconI_tensor_written(call->dst[i], call->op);
         if (call->flags & MASCON_CALL_INFERENCE && !w->given_dst[i]) call->dst[i]->inference = 1;
     }
+    for (int i = 0; i < call->n_src; i++) {
+        if (w->meta[0].writes >> i & 1) masconI_tensor_written(call->src[i], call->op);
+    }
     if (w->op->flags & MASCON_OPF_WRITES) {
         for (int64_t i = 0; i < call->n_list; i++) masconI_tensor_written(call->list[i], call->op);
     }
@@ -427,6 +442,7 @@ static mascon_status run_call(work *w, const char **kernel) {
                 if (call->src[i]) MASCON_TRY(separate_input(w, i));
             }
         }
+        MASCON_TRY(check_written(w));
         remember_before(w);
         if (call->op == MASCON_OP_transfer) {
             w->device = (int32_t)call->attr[masconI_attr_find(call->op, "device")];

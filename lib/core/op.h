@@ -69,6 +69,7 @@ typedef struct mascon_meta {
     int64_t stride[MASCON_MAX_DIMS];
     int64_t offset;
     int32_t copy; /* a view op that cannot alias here asks for a row-major copy first (reshape) */
+    uint32_t writes; /* of out[0]: bit per src that the kernel will write (running statistics) */
 } mascon_meta;
 
 /* ---- Gradients ---- */

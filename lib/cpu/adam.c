@@ -41,8 +41,9 @@ MASCON_CLONES static void amsgrad(const options *o, float *restrict p, const flo
     }
 }
 
-static void work(const void *given, float *const data[MASCON_GROUPS], int64_t n) {
+static void work(const void *given, float *const data[MASCON_GROUPS], int64_t n, double *sum) {
     const options *o = given;
+    (void)sum;
     if (o->amsgrad) {
         amsgrad(o, data[0], data[1], data[2], data[3], data[4], n);
     } else {

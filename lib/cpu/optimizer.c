@@ -34,14 +34,18 @@ static void slice(void *context, int64_t index, int thread) {
             data[g] = (float *)mascon_see(pass->call->list[g * pass->params + i])->data + from;
         }
         const int64_t n = count - from < left ? count - from : left;
-        pass->work(pass->options, data, n);
+        pass->work(pass->options, data, n, pass->sums ? &pass->sums[index] : NULL);
         left -= n;
         from = 0;
     }
 }
 
-void masconI_pass_run(const masconI_pass *pass) {
+int64_t masconI_pass_slices(const masconI_pass *pass) {
     int64_t total = 0;
     for (int64_t i = 0; i < pass->params; i++) total += mascon_see(pass->call->list[i])->numel;
-    masconI_parallel((total + SLICE - 1) / SLICE, slice, (void *)(uintptr_t)pass);
+    return (total + SLICE - 1) / SLICE;
+}
+
+void masconI_pass_run(const masconI_pass *pass) {
+    masconI_parallel(masconI_pass_slices(pass), slice, (void *)(uintptr_t)pass);
 }

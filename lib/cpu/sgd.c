@@ -41,8 +41,9 @@ MASCON_CLONES static void first_momentum(const options *o, float *restrict p,
     }
 }
 
-static void work(const void *given, float *const data[MASCON_GROUPS], int64_t n) {
+static void work(const void *given, float *const data[MASCON_GROUPS], int64_t n, double *sum) {
     const options *o = given;
+    (void)sum;
     if (!o->momenta) {
         plain(o, data[0], data[1], n);
     } else if (o->first) {

@@ -81,6 +81,18 @@ enum {
     NN_ADAM_STEP
 };
 
+enum {
+    NN_RMSPROP_LR = 0,
+    NN_RMSPROP_ALPHA,
+    NN_RMSPROP_EPS,
+    NN_RMSPROP_WEIGHT_DECAY,
+    NN_RMSPROP_MOMENTUM,
+    NN_RMSPROP_CENTERED,
+    NN_RMSPROP_MAXIMIZE
+};
+
+enum { NN_CLIP_MAX_NORM = 0, NN_CLIP_NORM_TYPE };
+
 /* A whole-number option as an integer. */
 static inline int64_t masconI_attr_int(const mascon_call *call, int slot) {
     return (int64_t)call->attr[slot];

@@ -172,7 +172,6 @@ static mascon_status prod_run(mascon_call *call, mascon_exec *exec) {
     return reduce(call, prod_result, 0);
 }
 
-/* dx = dy * the product of the other elements. With one 0 among them only its own dx is not 0. */
 /* The product of all elements of reduction o but the i-th. */
 static double product_of_others(const walk *w, int64_t o, int64_t i) {
     double product = 1;
@@ -182,8 +181,8 @@ static double product_of_others(const walk *w, int64_t o, int64_t i) {
     return product;
 }
 
-/* dx_i = dy * (product of the others), by division where there is no zero. As in PyTorch, two zeros in
- * a whole-tensor product make every gradient 0, whatever else stands there. */
+/* dx_i = dy * (product of the others), by division where there is no zero. As in PyTorch, two zeros
+ * in a whole-tensor product make every gradient 0, whatever else stands there. */
 static mascon_status prod_bwd_run(mascon_call *call, mascon_exec *exec) {
     (void)exec;
     const mascon_view *dy = SRC(call, 0), *x = SRC(call, 1), *dx = DST(call, 0);

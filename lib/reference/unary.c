@@ -1,4 +1,4 @@
-/* unary.c: reference kernels of the functions of one tensor, and of clamp. x and y have one shape. */
+/* unary.c: reference kernels of the functions of one tensor, and of clamp. x and y: one shape. */
 #include "ops/elementwise.h"
 #include "reference/wrap.h"
 
