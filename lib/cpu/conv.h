@@ -34,4 +34,39 @@ size_t masconI_conv_small_workspace(const mascon_window2d *w, int kind);
 mascon_status masconI_conv_small_run(const mascon_window2d *w, int kind, float *x, float *weight,
                                      float *bias, float *y, void *workspace);
 
+/* winograd.c and winograd_weight.c: 3x3, step 1, by Winograd's method (winograd.h). */
+int masconI_winograd_fits(const mascon_window2d *w);
+size_t masconI_winograd_workspace(const mascon_window2d *w, int kind);
+/* FORWARD makes y of x, BWD_DATA makes x of y. The weights come as a tensor, since their transformed
+ * form is kept. */
+mascon_status masconI_winograd_run(const mascon_window2d *w, int kind, float *x,
+                                   const mascon_tensor *weight, const float *bias, float *y,
+                                   void *workspace);
+size_t masconI_winograd_weight_workspace(const mascon_window2d *w);
+/* db may be NULL */
+void masconI_winograd_weight_run(const mascon_window2d *w, const float *x, const float *dy,
+                                 float *dw, float *db, void *workspace);
+
+/* depthwise.c: 3x3 with groups = channels. FORWARD makes y of x, BWD_DATA makes x of y. */
+int masconI_depthwise_fits(const mascon_window2d *w, int kind);
+size_t masconI_depthwise_workspace(const mascon_window2d *w);
+void masconI_depthwise_run(const mascon_window2d *w, int kind, float *x, const float *weight,
+                           const float *bias, float *y, void *workspace);
+
+/* conv_weight.c: dw {dw_count} and db {db_count} from `count` sums of slices, each dw then db and
+ * `stride` floats from the next, added in the order of the slices. */
+void masconI_conv_sum(const float *sums, int64_t stride, int64_t count, float *dw, int64_t dw_count,
+                      float *db, int64_t db_count);
+
+/* ---- conv_choice.c: which kernel serves a convolution ---- */
+
+enum { MASCON_CONV_ONEDNN = 0, MASCON_CONV_SMALL, MASCON_CONV_WINOGRAD, MASCON_CONV_DEPTHWISE };
+
+/* kind is MASCON_CONV_*. Depends on the sizes, the processor and mascon_testing_conv alone. */
+int masconI_conv_choice(const mascon_window2d *w, int kind);
+const char *masconI_conv_kernel_name(int choice);
+/* 1 where kernels of ours shall use AVX-512, AVX2. */
+int masconI_conv_avx512(void);
+int masconI_conv_avx2(void);
+
 #endif

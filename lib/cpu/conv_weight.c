@@ -82,24 +82,24 @@ static int wish(const mascon_call *call, mascon_wish *w) {
     w->dst[1] = MASCON_WISH_ROW;
     mascon_window2d window;
     masconI_window2d(call, &window);
-    if (masconI_conv_small_fits(&window, MASCON_CONV_BWD_WEIGHT)) {
-        w->kernel = "few channels";
-        return 1;
-    }
+    const int choice = masconI_conv_choice(&window, MASCON_CONV_BWD_WEIGHT);
+    w->kernel = masconI_conv_kernel_name(choice);
+    if (choice != MASCON_CONV_ONEDNN) return 1;
     scheme s;
     if (scheme_begin(call, &s) != MASCON_OK) return 0;
     const int is_ready = ready(&s);
     scheme_end(&s);
-    w->kernel = "oneDNN";
     return is_ready;
 }
 
 static size_t workspace(const mascon_call *call) {
     mascon_window2d window;
     masconI_window2d(call, &window);
-    if (masconI_conv_small_fits(&window, MASCON_CONV_BWD_WEIGHT)) {
+    const int choice = masconI_conv_choice(&window, MASCON_CONV_BWD_WEIGHT);
+    if (choice == MASCON_CONV_SMALL) {
         return masconI_conv_small_workspace(&window, MASCON_CONV_BWD_WEIGHT);
     }
+    if (choice == MASCON_CONV_WINOGRAD) return masconI_winograd_weight_workspace(&window);
     scheme s;
     if (scheme_begin(call, &s) != MASCON_OK) return 0;
     const size_t bytes = s.dw_bytes * (size_t)s.cut.count +
@@ -156,22 +156,39 @@ static void slice(void *context, int64_t i, int thread) {
 
 enum { CHUNK = 4096 };
 
-static void add_slices(void *context, int64_t i, int thread) {
+typedef struct summing {
+    const float *sums;
+    int64_t stride, count, dw_count, all; /* all: dw and db */
+    float *dw, *db;
+} summing;
+
+static void sum_chunk(void *context, int64_t i, int thread) {
     (void)thread;
-    const job *j = context;
-    const scheme *s = j->s;
-    const int64_t dw_count = s->w.oc * s->w.kh * s->w.kw * s->w.c / s->w.groups;
-    const int64_t count = dw_count + (j->db ? s->w.oc : 0);
-    const int64_t first = i * CHUNK, end = first + CHUNK < count ? first + CHUNK : count;
-    float *sum = (float *)(void *)j->sums;
-    for (int64_t k = 1; k < s->cut.count; k++) {
-        const float *one = (const float *)(void *)(j->sums + s->dw_bytes * (size_t)k);
-        for (int64_t e = first; e < end; e++) sum[e] += one[e];
+    const summing *j = context;
+    const int64_t first = i * CHUNK, end = first + CHUNK < j->all ? first + CHUNK : j->all;
+    float sum[CHUNK];
+    memcpy(sum, j->sums + first, sizeof(float) * (size_t)(end - first));
+    for (int64_t k = 1; k < j->count; k++) {
+        const float *one = j->sums + k * j->stride + first;
+        for (int64_t e = 0; e < end - first; e++) sum[e] += one[e];
     }
-    const int64_t split = end < dw_count ? end : dw_count;
-    for (int64_t e = first; e < split; e++) j->dw[e] = sum[e];
-    for (int64_t e = first < dw_count ? dw_count : first; e < end; e++)
-        j->db[e - dw_count] = sum[e];
+    const int64_t split = end < j->dw_count ? end : j->dw_count;
+    for (int64_t e = first; e < split; e++) j->dw[e] = sum[e - first];
+    for (int64_t e = first < j->dw_count ? j->dw_count : first; e < end; e++) {
+        j->db[e - j->dw_count] = sum[e - first];
+    }
+}
+
+void masconI_conv_sum(const float *sums, int64_t stride, int64_t count, float *dw, int64_t dw_count,
+                      float *db, int64_t db_count) {
+    summing j = {.sums = sums,
+                 .stride = stride,
+                 .count = count,
+                 .dw_count = dw_count,
+                 .dw = dw,
+                 .db = db,
+                 .all = dw_count + (db ? db_count : 0)};
+    masconI_parallel((j.all + CHUNK - 1) / CHUNK, sum_chunk, &j);
 }
 
 static mascon_status run(mascon_call *call, mascon_exec *exec) {
@@ -179,7 +196,12 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
     float *db = call->n_dst > 1 ? DST(call, 1)->data : NULL;
     mascon_window2d window;
     masconI_window2d(call, &window);
-    if (masconI_conv_small_fits(&window, MASCON_CONV_BWD_WEIGHT)) {
+    const int choice = masconI_conv_choice(&window, MASCON_CONV_BWD_WEIGHT);
+    if (choice == MASCON_CONV_WINOGRAD) {
+        masconI_winograd_weight_run(&window, x, dy, dw, db, exec->workspace);
+        return MASCON_OK;
+    }
+    if (choice == MASCON_CONV_SMALL) {
         return masconI_conv_small_run(&window, MASCON_CONV_BWD_WEIGHT, x, dw, db, dy,
                                       exec->workspace);
     }
@@ -191,8 +213,8 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
     masconI_parallel(s.cut.count, slice, &j);
     const mascon_status status = masconI_slice_status(&j.status);
     if (status == MASCON_OK && s.dw_bytes) {
-        const int64_t count = DST(call, 0)->numel + (db ? window.oc : 0);
-        masconI_parallel((count + CHUNK - 1) / CHUNK, add_slices, &j);
+        masconI_conv_sum((const float *)(void *)j.sums, (int64_t)(s.dw_bytes / sizeof(float)),
+                         s.cut.count, dw, DST(call, 0)->numel, db, window.oc);
     }
     scheme_end(&s);
     return status;

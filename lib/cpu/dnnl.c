@@ -189,15 +189,20 @@ static void give(masconI_dnnl *d, arguments *a, int at) {
     arguments_free(a);
 }
 
+static void drop_reorders(masconI_dnnl *d, int count) {
+    for (int i = 0; i < count; i++) {
+        if (d->reorder[i]) dnnl_primitive_destroy(d->reorder[i]);
+        d->reorder[i] = NULL;
+        desc_free(&d->plain_piece[i]);
+        desc_free(&d->form_piece[i]);
+    }
+}
+
 void masconI_dnnl_free(masconI_dnnl *d) {
     if (!d) return;
     for (int i = 0; i < SLOTS; i++) arguments_free(atomic_load(&d->slot[i]));
     if (d->run) dnnl_primitive_destroy(d->run);
-    for (int i = 0; i < PIECES; i++) {
-        if (d->reorder[i]) dnnl_primitive_destroy(d->reorder[i]);
-        desc_free(&d->plain_piece[i]);
-        desc_free(&d->form_piece[i]);
-    }
+    drop_reorders(d, PIECES);
     for (int i = 0; i < PARTS; i++) desc_free(&d->part[i]);
     desc_free(&d->plain);
     free(d);
@@ -332,20 +337,16 @@ static dnnl_status_t make_reorder(masconI_dnnl *d, const masconI_conv *v, int i,
     return s;
 }
 
-/* A format that keeps blocks of channels together allows fewer pieces, at worst one. The last piece
- * tells: it begins at a block only if all do. */
+/* A format that keeps blocks of channels together allows fewer pieces, at worst one: each must begin
+ * at a block. */
 static dnnl_status_t make_reorders(masconI_dnnl *d, const masconI_conv *v) {
-    int count = count_pieces(v);
-    dnnl_status_t s = make_reorder(d, v, count - 1, count);
-    while (s != dnnl_success && s != dnnl_out_of_memory && count > 1) {
-        desc_free(&d->plain_piece[count - 1]);
-        desc_free(&d->form_piece[count - 1]);
-        count /= 2;
-        s = make_reorder(d, v, count - 1, count);
+    for (int count = count_pieces(v);; count /= 2) {
+        dnnl_status_t s = dnnl_success;
+        for (int i = count - 1; i >= 0 && s == dnnl_success; i--) s = make_reorder(d, v, i, count);
+        d->pieces = count;
+        if (s == dnnl_success || s == dnnl_out_of_memory || count == 1) return s;
+        drop_reorders(d, count);
     }
-    for (int i = 0; i < count - 1 && s == dnnl_success; i++) s = make_reorder(d, v, i, count);
-    d->pieces = count;
-    return s;
 }
 
 static dnnl_status_t fill(masconI_dnnl *d, const masconI_conv *v, const_dnnl_primitive_desc_t pd) {
@@ -420,6 +421,9 @@ mascon_status masconI_dnnl_new(const masconI_conv *conv, masconI_dnnl **out) {
 
 size_t masconI_dnnl_scratch(const masconI_dnnl *d) { return d->scratch; }
 size_t masconI_dnnl_packed(const masconI_dnnl *d) { return d->packed; }
+int masconI_dnnl_same_form(const masconI_dnnl *a, const masconI_dnnl *b) {
+    return dnnl_memory_desc_equal(REF(a->part[WEIGHT]), REF(b->part[WEIGHT]));
+}
 const char *masconI_dnnl_name(const masconI_dnnl *d) { return d->name; }
 
 /* ---- Running ---- */

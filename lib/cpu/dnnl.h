@@ -34,6 +34,8 @@ void masconI_dnnl_free(masconI_dnnl *d);
 size_t masconI_dnnl_scratch(const masconI_dnnl *d);
 /* Bytes of the weights as the primitive holds them; 0 where that is plain O-H-W-I. */
 size_t masconI_dnnl_packed(const masconI_dnnl *d);
+/* Whether two convolutions with equal kernels take the same packed weights. */
+int masconI_dnnl_same_form(const masconI_dnnl *a, const masconI_dnnl *b);
 /* oneDNN's name of the implementation. */
 const char *masconI_dnnl_name(const masconI_dnnl *d);
 

@@ -20,7 +20,7 @@ static pthread_mutex_t plan_lock = PTHREAD_MUTEX_INITIALIZER;
 static masconI_plan *bucket[BUCKETS];
 static masconI_plan *newest, *oldest;
 static int plan_count;
-static uint64_t next_serial = 1;
+static uint64_t next_form = 1;
 
 _Static_assert(sizeof(masconI_conv) % sizeof(uint64_t) == 0, "a key is a row of words");
 
@@ -82,6 +82,20 @@ static void plan_free(masconI_plan *p) {
     free(p);
 }
 
+/* The form of a plan in the table that packs the same weights in the same way, else a new one. */
+static uint64_t find_form(const masconI_plan *made) {
+    const masconI_conv *a = &made->key;
+    for (const masconI_plan *p = newest; p && made->conv; p = p->older) {
+        const masconI_conv *b = &p->key;
+        if (p->conv && a->kind == b->kind && a->c == b->c && a->oc == b->oc && a->kh == b->kh &&
+            a->kw == b->kw && a->groups == b->groups &&
+            masconI_dnnl_same_form(p->conv, made->conv)) {
+            return p->form;
+        }
+    }
+    return next_form++;
+}
+
 mascon_status masconI_plan_get(const masconI_conv *key, masconI_plan **out) {
     const uint64_t hash = hash_key(key);
     pthread_mutex_lock(&plan_lock);
@@ -105,7 +119,7 @@ mascon_status masconI_plan_get(const masconI_conv *key, masconI_plan **out) {
         extra = made;
     } else {
         if (plan_count >= PLANS) extra = drop_oldest();
-        made->serial = next_serial++;
+        made->form = find_form(made);
         made->chain = bucket[hash % BUCKETS];
         bucket[hash % BUCKETS] = made;
         link_newest(made);
@@ -132,7 +146,7 @@ static const size_t packed_limit = (size_t)256 << 20;
 
 /* One form of one tensor. data is NULL while a version was seen only once. */
 struct masconI_packed {
-    uint64_t storage, plan;
+    uint64_t storage, form;
     int64_t offset, version;
     float *data;
     size_t bytes;
@@ -152,19 +166,19 @@ static void forget(masconI_packed *p) {
 }
 
 /* The entry of this form, else a free or the least used one, emptied; NULL where all are held. */
-static masconI_packed *entry(uint64_t storage, int64_t offset, uint64_t plan) {
+static masconI_packed *entry(uint64_t storage, int64_t offset, uint64_t form) {
     masconI_packed *least = NULL;
-    const uint64_t mixed = (storage ^ plan << 20 ^ (uint64_t)offset << 40) * 0x9e3779b97f4a7c15u;
+    const uint64_t mixed = (storage ^ form << 20 ^ (uint64_t)offset << 40) * 0x9e3779b97f4a7c15u;
     masconI_packed *set = &packed[(mixed >> 40) % SETS * WAYS];
     for (int i = 0; i < WAYS; i++) {
         masconI_packed *p = &set[i];
-        if (p->storage == storage && p->offset == offset && p->plan == plan) return p;
+        if (p->storage == storage && p->offset == offset && p->form == form) return p;
         if (p->refs == 0 && (!least || p->used < least->used)) least = p;
     }
     if (least) {
         forget(least);
         *least =
-            (masconI_packed){.storage = storage, .plan = plan, .offset = offset, .version = -1};
+            (masconI_packed){.storage = storage, .form = form, .offset = offset, .version = -1};
     }
     return least;
 }
@@ -182,11 +196,11 @@ static void make_room(size_t bytes) {
 }
 
 /* Whether this version was asked for before and has no packed form yet. Where it has one, *held. */
-static int worth_keeping(const mascon_tensor *weight, uint64_t plan, int64_t version,
+static int worth_keeping(const mascon_tensor *weight, uint64_t form, int64_t version,
                          masconI_packed **held) {
     int keep = 0;
     pthread_mutex_lock(&packed_lock);
-    masconI_packed *p = entry(weight->storage->id, weight->offset, plan);
+    masconI_packed *p = entry(weight->storage->id, weight->offset, form);
     if (p) {
         p->used = ++packed_clock;
         if (p->version == version && p->data) {
@@ -207,11 +221,11 @@ static int worth_keeping(const mascon_tensor *weight, uint64_t plan, int64_t ver
 }
 
 /* Hands data over to the cache; *held where it was taken. */
-static void keep(const mascon_tensor *weight, uint64_t plan, int64_t version, float *data,
+static void keep(const mascon_tensor *weight, uint64_t form, int64_t version, float *data,
                  size_t bytes, masconI_packed **held) {
     pthread_mutex_lock(&packed_lock);
     make_room(bytes);
-    masconI_packed *p = entry(weight->storage->id, weight->offset, plan);
+    masconI_packed *p = entry(weight->storage->id, weight->offset, form);
     if (p && p->version == version && !p->data && packed_bytes + bytes <= packed_limit) {
         p->data = data;
         p->bytes = bytes;
@@ -221,6 +235,32 @@ static void keep(const mascon_tensor *weight, uint64_t plan, int64_t version, fl
         *held = p;
     }
     pthread_mutex_unlock(&packed_lock);
+}
+
+mascon_status masconI_form_get(const mascon_tensor *weight, const masconI_form *form, void *room,
+                               const float **data, masconI_packed **held) {
+    const float *plain = mascon_see(weight)->data;
+    *held = NULL;
+    /* Foreign memory may change without a new version, so its packed form would be stale. */
+    if (weight->storage && !weight->storage->foreign) {
+        const int64_t version = mascon_tensor_version(weight);
+        void *block = NULL;
+        if (worth_keeping(weight, form->id, version, held) &&
+            posix_memalign(&block, 64, form->bytes) == 0) {
+            const mascon_status status = form->make(form->context, plain, block);
+            if (status == MASCON_OK) {
+                keep(weight, form->id, version, block, form->bytes, held);
+            }
+            if (!*held) free(block);
+            if (status != MASCON_OK) return status;
+        }
+        if (*held) {
+            *data = (*held)->data;
+            return MASCON_OK;
+        }
+    }
+    *data = room;
+    return form->make(form->context, plain, room);
 }
 
 typedef struct packing {
@@ -237,38 +277,21 @@ static void pack_piece(void *context, int64_t i, int thread) {
     if (status != MASCON_OK) atomic_store(&p->status, status);
 }
 
-static mascon_status pack(masconI_dnnl *conv, const float *plain, float *to) {
-    packing p = {.conv = conv, .plain = plain, .packed = to};
-    masconI_parallel(masconI_dnnl_pieces(conv), pack_piece, &p);
+static mascon_status pack(const void *context, const float *plain, float *to) {
+    const masconI_plan *plan = context;
+    packing p = {.conv = plan->conv, .plain = plain, .packed = to};
+    masconI_parallel(masconI_dnnl_pieces(p.conv), pack_piece, &p);
     const int code = atomic_load(&p.status);
     return code == MASCON_OK ? MASCON_OK : masconI_fail(code, "weights could not be packed");
 }
 
 mascon_status masconI_packed_get(const mascon_tensor *weight, masconI_plan *plan, void *room,
                                  const float **data, masconI_packed **held) {
-    const size_t bytes = masconI_dnnl_packed(plan->conv);
-    const float *plain = mascon_see(weight)->data;
-    *held = NULL;
-    /* Foreign memory may change without a new version, so its packed form would be stale. */
-    if (weight->storage && !weight->storage->foreign) {
-        const int64_t version = mascon_tensor_version(weight);
-        void *block = NULL;
-        if (worth_keeping(weight, plan->serial, version, held) &&
-            posix_memalign(&block, 64, bytes) == 0) {
-            const mascon_status status = pack(plan->conv, plain, block);
-            if (status == MASCON_OK) {
-                keep(weight, plan->serial, version, block, bytes, held);
-            }
-            if (!*held) free(block);
-            if (status != MASCON_OK) return status;
-        }
-        if (*held) {
-            *data = (*held)->data;
-            return MASCON_OK;
-        }
-    }
-    *data = room;
-    return pack(plan->conv, plain, room);
+    const masconI_form form = {.id = plan->form * 2, /* even: see masconI_form */
+                               .bytes = masconI_dnnl_packed(plan->conv),
+                               .make = pack,
+                               .context = plan};
+    return masconI_form_get(weight, &form, room, data, held);
 }
 
 void masconI_packed_put(masconI_packed *held) {

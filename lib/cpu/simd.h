@@ -2,7 +2,7 @@
  *
  * MASCON_CLONES before a function of plain loops compiles it for several processors; the right one
  * is chosen when the library is loaded. Functions written with AVX-512 intrinsics carry
- * MASCON_AVX512 and are called only where masconI_has_avx512().
+ * MASCON_AVX512 and are called only where masconI_has_avx512(); MASCON_AVX2 likewise (with FMA).
  */
 #ifndef MASCON_CPU_SIMD_H
 #define MASCON_CPU_SIMD_H
@@ -20,10 +20,15 @@
 #include <immintrin.h>
 #define MASCON_HAS_AVX512_CODE 1
 #define MASCON_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")))
+#define MASCON_AVX2 __attribute__((target("avx2,fma")))
 
 static inline int masconI_has_avx512(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+static inline int masconI_has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 #else
 #define MASCON_HAS_AVX512_CODE 0

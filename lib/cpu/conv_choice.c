@@ -1,0 +1,81 @@
+/* conv_choice.c: which kernel serves a convolution: the one place that decides it.
+ *
+ * The choice depends on the sizes and the processor's instruction set alone, never on a clock, so
+ * that a script gives the same bits in every run. The numbers below come from
+ * `scripts/bench_op conv2d --table` on a Zen 4 core pair, once with AVX-512 and once with both sides
+ * held to AVX2; docs/performance.md has the table. oneDNN always means one primitive per slice on
+ * channels-last memory.
+ *
+ *   few channels  1.3 to 2.3 times as fast as oneDNN with 1 to 12 channels on both sides and a width
+ *                 of whole vectors (by AVX2 1.0 to 1.5 times). For the gradient of the weights
+ *                 Winograd is faster still from 8 input channels on.
+ *   Winograd      1.6 to 3 times as fast from 16 channels on, in all three passes, by AVX-512 and by
+ *                 AVX2; with 8 channels 1.2 to 2 times; with 4 and fewer it loses: transforming
+ *                 takes longer than multiplying would. Outputs that fill their tiles badly waste
+ *                 what the method saves: at 7x7 and 3x3 (three quarters and half filled) it wins, at
+ *                 5x5 it loses, but for the gradient of the weights, where oneDNN is slow.
+ *   oneDNN        the rest: steps, 1x1, groups, first layers with 16 and more output channels.
+ */
+#include "cpu/conv.h"
+#include "cpu/simd.h"
+#include "cpu/winograd.h"
+
+/* The fewest channels that go in: of x, or of dy for the gradient of x. */
+enum { WINOGRAD_CHANNELS = 8 };
+/* The least part of their tiles that the outputs fill. */
+static const double winograd_fill = 0.5, winograd_weight_fill = 0.25;
+/* Transformed weights are four times as large; from this number of floats on they come from main
+ * memory (512 to 512 channels), and only this many tiles are worth reading them for. */
+static const int64_t winograd_far = 4 * 1024 * 1024, winograd_far_tiles = 16;
+
+static atomic_int forced = -1, without_avx512;
+
+void mascon_testing_conv(int32_t kernel, int32_t no_avx512) {
+    atomic_store(&forced, kernel);
+    atomic_store(&without_avx512, no_avx512);
+}
+
+int masconI_conv_avx512(void) {
+#if MASCON_HAS_AVX512_CODE
+    return masconI_has_avx512() && !atomic_load_explicit(&without_avx512, memory_order_relaxed);
+#else
+    return 0;
+#endif
+}
+
+int masconI_conv_avx2(void) {
+#if MASCON_HAS_AVX512_CODE
+    return masconI_has_avx2();
+#else
+    return 0;
+#endif
+}
+
+static int winograd_wins(const mascon_window2d *w, int kind) {
+    const int weight = kind == MASCON_CONV_BWD_WEIGHT;
+    const masconI_tiling g = masconI_tiling_of(w, kind == MASCON_CONV_BWD_DATA);
+    if (g.c < WINOGRAD_CHANNELS) return 0;
+    const double pixels = (double)(g.n * g.oh * g.ow);
+    const double room = (double)(g.tiles * MASCON_WINOGRAD_TILE * MASCON_WINOGRAD_TILE);
+    if (pixels < room * (weight ? winograd_weight_fill : winograd_fill)) return 0;
+    const int64_t floats = MASCON_WINOGRAD_POSITIONS * g.c * g.oc;
+    return floats < winograd_far || g.tiles >= winograd_far_tiles;
+}
+
+int masconI_conv_choice(const mascon_window2d *w, int kind) {
+    const int want = atomic_load_explicit(&forced, memory_order_relaxed);
+    const int small = masconI_conv_small_fits(w, kind), winograd = masconI_winograd_fits(w);
+    if (want == MASCON_CONV_ONEDNN) return want;
+    if (want == MASCON_CONV_SMALL && small) return want;
+    if (want == MASCON_CONV_WINOGRAD && winograd) return want;
+    if (masconI_depthwise_fits(w, kind)) return MASCON_CONV_DEPTHWISE;
+    const int wins = winograd && winograd_wins(w, kind);
+    if (small && !(wins && kind == MASCON_CONV_BWD_WEIGHT)) return MASCON_CONV_SMALL;
+    return wins ? MASCON_CONV_WINOGRAD : MASCON_CONV_ONEDNN;
+}
+
+const char *masconI_conv_kernel_name(int choice) {
+    /* ORDER: MASCON_CONV_* in conv.h */
+    static const char *const names[] = {"oneDNN", "few channels", "Winograd", "depthwise"};
+    return names[choice];
+}
