@@ -171,6 +171,33 @@ MASCON_API const char *mascon_writer_find(const mascon_writer *w, const mascon_t
  * metadata, under "mascon.crc32c", where it fits. */
 MASCON_API mascon_status mascon_writer_finish(mascon_writer *w, int32_t flags);
 
+/* ---- Older files beside a checkpoint ----------------------------------------------------- */
+
+/* Gives the file at path a second name, "path.0001" with the next free number, under which it stays
+ * when path is replaced. Nothing where there is no file or its newest number is that of this file. */
+MASCON_API mascon_status mascon_checkpoint_number(const char *path);
+/* Removes the numbered files of path but for the `keep` newest. */
+MASCON_API mascon_status mascon_checkpoint_prune(const char *path, int64_t keep);
+/* Removes temporary files of writers from a folder: those of processes that are gone and older than
+ * an hour. *removed gets their number. */
+MASCON_API mascon_status mascon_checkpoint_clean(const char *folder, int64_t *removed);
+
+/* ---- Digests ----------------------------------------------------------------------------- */
+
+/* The SHA-256 of bytes and tensors, added one after the other. */
+typedef struct mascon_digest mascon_digest;
+
+MASCON_API mascon_status mascon_digest_new(mascon_digest **out);
+/* NULL is allowed. */
+MASCON_API void mascon_digest_release(mascon_digest *d);
+MASCON_API void mascon_digest_add(mascon_digest *d, const void *data, int64_t size);
+/* Adds dtype, shape and elements of a row-major CPU tensor (MASCON_E_LAYOUT for others). */
+MASCON_API mascon_status mascon_digest_tensor(mascon_digest *d, const mascon_tensor *t);
+/* 64 hexadecimal digits and a zero byte, of what was added so far. */
+MASCON_API void mascon_digest_text(const mascon_digest *d, char text[65]);
+/* The SHA-256 of a file. */
+MASCON_API mascon_status mascon_file_sha256(const char *path, char text[65]);
+
 /* [/ffi] */
 
 #ifdef __cplusplus

@@ -61,8 +61,8 @@ static void prepare(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1")) vector_width = 16;
-    if (vector_width && __builtin_cpu_supports("vpclmulqdq") &&
-        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) {
+    if (vector_width && __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("avx512f") &&
+        __builtin_cpu_supports("avx512dq")) {
         vector_width = 64;
     }
 #endif

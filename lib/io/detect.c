@@ -33,8 +33,9 @@ static mascon_status refuse_known(const masconI_file *f, const unsigned char *he
     }
     if (STARTS("<")) {
         char quote[MASCON_IO_QUOTE];
-        const unsigned char *end = memchr(head, '>', n);
-        masconI_quote(quote, head, end ? (uint64_t)(end - head) + 1 : n);
+        uint64_t word = 1; /* up to its first space, or to the end of the tag */
+        while (word < n && head[word] > ' ' && head[word - 1] != '>') word++;
+        masconI_quote(quote, head, word);
         masconI_fail(MASCON_E_FORMAT,
                      "%.256s is an HTML page (starts with %s); the download failed", path, quote);
         return MASCON_E_FORMAT;
@@ -47,14 +48,14 @@ static mascon_status refuse_known(const masconI_file *f, const unsigned char *he
     if (STARTS("\x1f\x8b")) {
         return refuse(path, "is compressed with gzip; expected the file inside", "gunzip");
     }
-    if (STARTS("GGUF")) return refuse(path, "is a GGUF file; only safetensors is read", NULL);
+    if (STARTS("GGUF")) return refuse(path, "is a GGUF file, which is not read", NULL);
     if (STARTS("\x93NUMPY")) {
-        return refuse(path, "is a NumPy array; only safetensors is read",
+        return refuse(path, "is a NumPy array, which is not read",
                       "in Python: safetensors.numpy.save_file({\"x\": array}, ...)");
     }
-    if (STARTS("\x89HDF")) return refuse(path, "is an HDF5 file; only safetensors is read", NULL);
+    if (STARTS("\x89HDF")) return refuse(path, "is an HDF5 file, which is not read", NULL);
     if (STARTS("\4\0\0\0\1\0\0\0") || STARTS("4\n1\n")) {
-        return refuse(path, "looks like a Torch7 file (.t7); only safetensors is read", NULL);
+        return refuse(path, "looks like a Torch7 file (.t7), which is not read", NULL);
     }
     return MASCON_OK;
 }
@@ -86,7 +87,8 @@ mascon_status mascon_file_detect(const char *path, int32_t *format) {
             char quote[MASCON_IO_QUOTE];
             status =
                 masconI_fail(MASCON_E_FORMAT,
-                             "%.256s is of no known kind (starts with %s); expected safetensors",
+                             "%.256s is of no known kind (starts with %s); expected safetensors or "
+                             "a PyTorch file",
                              path, masconI_quote(quote, head, n < 16 ? n : 16));
         }
     }

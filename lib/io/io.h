@@ -133,6 +133,9 @@ void masconI_arena_free(masconI_arena *arena);
 
 /* ---- safetensors (safetensors.c) ---- */
 
+/* The key of __metadata__ under which our writer leaves check sums. */
+#define MASCON_IO_SUMS "mascon.crc32c"
+
 /* The name that the format has for a MASCON_DTYPE_*. */
 const char *masconI_safetensors_dtype(int32_t dtype);
 /* 1 where a tensor may have this name: 1 to 512 bytes of UTF-8 without control characters. */
@@ -263,7 +266,7 @@ typedef struct masconI_pickle_options {
     int32_t skip_unknown;         /* unknown globals become OPAQUE instead of an error */
     int32_t partial;              /* bytes after STOP are allowed; *used says where it ended */
     int32_t *ran_out; /* or NULL: set to 1 where it fails because data ends before the pickle */
-    void *context;                /* for the profile's functions */
+    void *context;    /* for the profile's functions */
 } masconI_pickle_options;
 
 /* Runs the pickle in data, which must outlive *out (strings and arrays point into it). used may be
@@ -308,7 +311,9 @@ typedef struct masconI_tar masconI_tar;
 typedef struct masconI_tar_member {
     char name[512]; /* relative, no "." or ".." component, valid UTF-8 */
     uint64_t size;
+    uint64_t at; /* of its data in the unpacked archive */
     int32_t folder;
+    int32_t posix; /* its header is in the POSIX form, not in GNU's older one */
 } masconI_tar_member;
 
 /* limits may be NULL. */

@@ -602,9 +602,8 @@ static mascon_status unknown_global(masconI_pickle *p, const unsigned char *clas
     masconI_fail(MASCON_E_UNSUPPORTED,
                  "%.256s uses Python object %.*s.%.*s (%s%s%soffset %" PRIu64
                  "); only tensors and plain values are read",
-                 p->options.path, (int)m, (const char *)class, (int)n,
-                 (const char *)class + m + 1, *key ? "key " : "", key, *key ? ", " : "",
-                 p->options.base + p->op_at);
+                 p->options.path, (int)m, (const char *)class, (int)n, (const char *)class + m + 1,
+                 *key ? "key " : "", key, *key ? ", " : "", p->options.base + p->op_at);
     if (p->profile->unknown_hint) masconI_hint("%s", p->profile->unknown_hint);
     return MASCON_E_UNSUPPORTED;
 }

@@ -22,7 +22,8 @@ typedef struct entry {
     uint64_t offset;            /* of the name in the file, for messages */
     int32_t type;               /* position in types */
     int32_t ndim;
-    char *bytes; /* read by mascon_reader_bytes */
+    char *bytes;  /* read by mascon_reader_bytes */
+    uint32_t sum; /* CRC-32C of its bytes, where the file has sums */
 } entry;
 
 typedef struct pair {
@@ -40,6 +41,7 @@ struct mascon_reader {
     uint64_t n_metadata, metadata_capacity;
     const masconI_limits *limits; /* only while opening */
     uint64_t table_bytes;
+    int has_sums, verify;
 };
 
 /* Types of the format; those with dtype -1 are listed but cannot be read. */
@@ -300,6 +302,26 @@ static mascon_status parse_header(mascon_reader *r, masconI_json *j, masconI_nam
     return MASCON_OK;
 }
 
+/* The check sums that our writer leaves: 8 hexadecimal digits for each tensor, in their order. */
+static mascon_status parse_sums(mascon_reader *r) {
+    int64_t size = 0;
+    const char *text = mascon_reader_metadata(r, MASCON_IO_SUMS, &size);
+    if (!text) return MASCON_OK;
+    int ok = (uint64_t)size == 8 * r->count;
+    for (uint64_t i = 0; ok && i < 8 * r->count; i++) {
+        char c = text[i];
+        uint32_t digit = c >= '0' && c <= '9' ? (uint32_t)(c - '0') : (uint32_t)(c - 'a') + 10;
+        ok = digit < 16;
+        r->entries[i / 8].sum = r->entries[i / 8].sum << 4 | digit;
+    }
+    r->has_sums = ok;
+    return ok ? MASCON_OK
+              : masconI_io_fail(MASCON_E_FORMAT, r->file->path, 8,
+                                "the check sums in __metadata__ are not those of %" PRIu64
+                                " tensors",
+                                r->count);
+}
+
 static int by_range(const void *a, const void *b) {
     const entry *x = *(const entry *const *)a, *y = *(const entry *const *)b;
     if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
@@ -382,7 +404,9 @@ static mascon_status open_checked(mascon_reader *r) {
     masconI_names names = {0};
     mascon_status status = parse_header(r, &j, &names);
     masconI_names_free(&names);
-    return status == MASCON_OK ? check_ranges(r) : status;
+    MASCON_TRY(status);
+    MASCON_TRY(check_ranges(r));
+    return parse_sums(r);
 }
 
 mascon_status mascon_reader_open(mascon_reader **out, const char *path,
@@ -391,6 +415,7 @@ mascon_status mascon_reader_open(mascon_reader **out, const char *path,
     mascon_reader *r = calloc(1, sizeof *r);
     if (!r) return masconI_oom(path, sizeof *r);
     r->limits = masconI_limits_of(limits);
+    r->verify = 1;
     mascon_status status = masconI_file_open(&r->file, path);
     if (status == MASCON_OK) status = open_checked(r);
     r->limits = NULL;
@@ -484,6 +509,26 @@ static mascon_status no_tensor(const mascon_reader *r, int64_t i) {
                         r->count);
 }
 
+void mascon_reader_verify(mascon_reader *r, int32_t on) { r->verify = on; }
+
+int32_t mascon_reader_has_sums(const mascon_reader *r) { return r->has_sums; }
+
+/* The bytes of a tensor, compared with their check sum on the way. */
+static mascon_status read_range(const mascon_reader *r, const entry *e, void *to) {
+    uint64_t at = 8 + r->header_size + e->begin;
+    uint32_t sum = 0;
+    if (!r->has_sums || !r->verify) return masconI_file_read(r->file, at, to, e->end - e->begin);
+    MASCON_TRY(masconI_file_read_sum(r->file, at, to, e->end - e->begin, MASCON_CRC32C, &sum));
+    if (sum == e->sum) return MASCON_OK;
+    char quote[MASCON_IO_QUOTE];
+    masconI_io_fail(MASCON_E_FORMAT, r->file->path, at,
+                    "tensor %s has the check sum %08" PRIx32 ", the file says %08" PRIx32
+                    "; it is damaged, or was changed by another program",
+                    masconI_quote(quote, e->name, e->name_size), sum, e->sum);
+    masconI_hint("verify = false reads it as it is");
+    return MASCON_E_FORMAT;
+}
+
 mascon_status mascon_reader_tensor(mascon_reader *r, int64_t i, mascon_tensor **out) {
     const entry *e = get(r, i);
     *out = NULL;
@@ -501,10 +546,7 @@ mascon_status mascon_reader_tensor(mascon_reader *r, int64_t i, mascon_tensor **
     mascon_status status = MASCON_OK;
     if (e->numel) {
         status = mascon_tensor_data(t, &data);
-        if (status == MASCON_OK) {
-            status =
-                masconI_file_read(r->file, 8 + r->header_size + e->begin, data, e->end - e->begin);
-        }
+        if (status == MASCON_OK) status = read_range(r, e, data);
         if (status == MASCON_OK && dtype == MASCON_DTYPE_BOOL) {
             unsigned char *p = data;
             for (uint64_t k = 0; k < e->numel; k++) p[k] = p[k] != 0;
@@ -532,8 +574,7 @@ mascon_status mascon_reader_bytes(mascon_reader *r, int64_t i, const char **data
     if (!e->bytes) {
         char *bytes = malloc(e->numel + 1);
         if (!bytes) return masconI_oom(r->file->path, e->numel + 1);
-        mascon_status status =
-            masconI_file_read(r->file, 8 + r->header_size + e->begin, bytes, e->numel);
+        mascon_status status = read_range(r, e, bytes);
         if (status != MASCON_OK) {
             free(bytes);
             return status;

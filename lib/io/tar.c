@@ -95,6 +95,11 @@ static mascon_status read_exactly(masconI_tar *t, void *to, uint64_t size) {
 
 static mascon_status skip(masconI_tar *t, uint64_t size) {
     unsigned char waste[4096];
+    if (!t->packed && size <= t->file->size - t->file_at) { /* else the loop says what is missing */
+        t->file_at += size;
+        t->at += size;
+        return MASCON_OK;
+    }
     while (size) {
         uint64_t step = size < sizeof waste ? size : sizeof waste;
         MASCON_TRY(read_exactly(t, waste, step));
@@ -288,6 +293,8 @@ mascon_status masconI_tar_next(masconI_tar *t, masconI_tar_member *out, int *mor
         if (out->folder && size) return FAIL(t, "a folder has a size");
         MASCON_TRY(read_name(t, h, out));
         if (!*out->name) continue; /* the root itself */
+        out->at = t->at;
+        out->posix = memcmp(h + 257, "ustar\0", 6) == 0;
         t->left = size;
         t->padding = (BLOCK - size % BLOCK) % BLOCK;
         *more = 1;

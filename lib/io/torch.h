@@ -13,15 +13,13 @@
 
 /* PyTorch's element types, in the order of its names here. */
 typedef struct masconI_torch_type {
-    const char *name;    /* "float32" */
-    const char *storage; /* "FloatStorage"; NULL where no file has such a storage */
-    const char *tensor;  /* "FloatTensor", of tar files; or NULL */
-    int32_t dtype;       /* MASCON_DTYPE_*, or -1: cannot be held */
-    uint32_t size;
+    const char *name; /* "float32" */
+    int32_t dtype;    /* MASCON_DTYPE_*, or -1: cannot be held */
+    uint32_t size;    /* of an element */
 } masconI_torch_type;
 
 extern const masconI_torch_type masconI_torch_types[];
-enum { MASCON_TORCH_UINT8 = 0, MASCON_TORCH_TYPE_COUNT = 24 }; /* uint8: untyped storages too */
+enum { MASCON_TORCH_UINT8 = 0, MASCON_TORCH_TYPE_COUNT = 21 }; /* uint8: untyped storages too */
 
 typedef struct masconI_torch_storage {
     const unsigned char *key; /* of tar: the 8 bytes of a number */
@@ -46,8 +44,8 @@ typedef struct masconI_torch_tensor {
     uint64_t offset, numel, last; /* elements of type from the storage's begin; last: the highest */
     int32_t type, ndim;
     int32_t contiguous;
-    int64_t index;           /* of the tensor that stands for this one, in the reader's list */
-    const int64_t *shape;    /* the strides follow */
+    int64_t index;        /* of the tensor that stands for this one, in the reader's list */
+    const int64_t *shape; /* the strides follow */
 } masconI_torch_tensor;
 
 typedef struct masconI_zip masconI_zip;
@@ -81,7 +79,7 @@ mascon_status masconI_torch_open_tar(mascon_torch *t);
 
 /* torch_zip.c: the directory of a zip archive. */
 typedef struct masconI_zip_entry {
-    const char *name; /* whole, zero-terminated */
+    const char *name;         /* whole, zero-terminated */
     uint64_t name_size, rest; /* rest: where the name goes on behind the prefix and its slash */
     uint64_t header, at, size;
     uint32_t sum;
@@ -110,9 +108,10 @@ mascon_status masconI_torch_storage_get(mascon_torch *t, const void *key, uint64
                                         masconI_torch_storage **out, int *is_new);
 /* A checked tensor over part, or a failure of rules T1 to T7; name is for messages, in quotes or "".
  * shape and stride have ndim numbers each. */
-mascon_status masconI_torch_tensor_new(mascon_torch *t, const masconI_torch_part *part, int32_t type,
-                                       int64_t offset, int32_t ndim, const int64_t *shape,
-                                       const int64_t *stride, const char *name, uint64_t where,
+mascon_status masconI_torch_tensor_new(mascon_torch *t, const masconI_torch_part *part,
+                                       int32_t type, int64_t offset, int32_t ndim,
+                                       const int64_t *shape, const int64_t *stride,
+                                       const char *name, uint64_t where,
                                        masconI_torch_tensor **out);
 /* Doubles an array of 8-byte elements where count fills it. */
 mascon_status masconI_torch_grow(mascon_torch *t, void *array, uint64_t count, uint64_t *capacity);
@@ -120,7 +119,13 @@ mascon_status masconI_torch_grow(mascon_torch *t, void *array, uint64_t count, u
 void masconI_torch_reset(mascon_torch *t);
 
 extern const masconI_pickle_profile masconI_pickle_torch;
-/* The type whose class is "torch.name", of storages (0) or tensors (1); -1 for others. */
-int32_t masconI_torch_type_of(const masconI_pickle_value *global, int tensor);
+typedef enum masconI_torch_class {
+    MASCON_TORCH_STORAGE = 0, /* torch.FloatStorage */
+    MASCON_TORCH_TENSOR,      /* torch.FloatTensor */
+    MASCON_TORCH_DTYPE        /* torch.float32 */
+} masconI_torch_class;
+
+/* The element type that a GLOBAL names; -1 for other values and classes. */
+int32_t masconI_torch_type_of(const masconI_pickle_value *v, masconI_torch_class class);
 
 #endif

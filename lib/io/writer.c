@@ -29,6 +29,7 @@ typedef struct item {
     int64_t size; /* itemsize */
     int64_t shape[MASCON_MAX_DIMS];
     uint64_t length; /* bytes in the file */
+    uint32_t sum;    /* CRC-32C of these, known once they are written */
 } item;
 
 struct mascon_writer {
@@ -132,6 +133,9 @@ mascon_status mascon_writer_metadata(mascon_writer *w, const char *key, const ch
     if (size < 0 || !masconI_utf8_valid(key, key_size) ||
         !masconI_utf8_valid(text, (uint64_t)size)) {
         return masconI_fail(MASCON_E_ARG, "metadata %s is not valid UTF-8", quote);
+    }
+    if (strcmp(key, MASCON_IO_SUMS) == 0) {
+        return masconI_fail(MASCON_E_ARG, "metadata %s is the writer's own", quote);
     }
     uint64_t limit = masconI_limits_default()->metadata_bytes;
     uint64_t total = w->metadata_bytes + key_size + (uint64_t)size;
@@ -281,7 +285,7 @@ static mascon_status check_shared(const mascon_writer *w) {
         spans[n++] = (span){data + low * w->items[i].size, data + (high + 1) * w->items[i].size,
                             &w->items[i]};
     }
-    qsort(spans, n, sizeof *spans, by_memory);
+    if (n) qsort(spans, n, sizeof *spans, by_memory);
     mascon_status status = MASCON_OK;
     for (uint64_t i = 1, last = 0; i < n && status == MASCON_OK; i++) {
         if (spans[i].first < spans[last].end) {
@@ -304,19 +308,28 @@ static int by_size_and_name(const void *a, const void *b) {
     return strcmp(x->name, y->name);
 }
 
-/* Fills text with the 8 bytes of its length and the header; *data gets the bytes of all tensors. */
-static mascon_status make_header(const mascon_writer *w, masconI_text *text, uint64_t *data) {
+/* Fills text with the 8 bytes of its length and the header; *data gets the bytes of all tensors, *sums
+ * the place of their check sums in text, which are zeros so far, or 0 where they do not fit. */
+static mascon_status make_header(const mascon_writer *w, masconI_text *text, uint64_t *data,
+                                 uint64_t *sums) {
     uint64_t at = 0, length = 0;
+    uint64_t room = masconI_limits_default()->metadata_bytes - w->metadata_bytes;
+    int summed = w->count && room >= 8 * w->count + sizeof MASCON_IO_SUMS - 1;
     masconI_text_add(text, &length, sizeof length);
     masconI_text_format(text, "{");
-    if (w->n_keys) {
-        masconI_text_format(text, "\"__metadata__\":{");
-        masconI_text_add(text, w->metadata.data, w->metadata.size);
-        masconI_text_format(text, "}");
+    *sums = 0;
+    if (w->n_keys || summed) masconI_text_format(text, "\"__metadata__\":{");
+    if (summed) {
+        masconI_text_format(text, "\"" MASCON_IO_SUMS "\":\"");
+        *sums = text->size;
+        for (uint64_t i = 0; i < w->count; i++) masconI_text_add(text, "00000000", 8);
+        masconI_text_format(text, w->n_keys ? "\"," : "\"");
     }
+    masconI_text_add(text, w->metadata.data, w->metadata.size);
+    if (w->n_keys || summed) masconI_text_format(text, "}");
     for (uint64_t i = 0; i < w->count; i++) {
         const item *e = &w->items[i];
-        if (i || w->n_keys) masconI_text_add(text, ",", 1);
+        if (i || w->n_keys || summed) masconI_text_add(text, ",", 1);
         masconI_text_json(text, e->name, strlen(e->name));
         masconI_text_format(text, ":{\"dtype\":\"%s\",\"shape\":[",
                             masconI_safetensors_dtype(e->dtype));
@@ -381,8 +394,22 @@ static mascon_status put(const output *o, const void *data, uint64_t size) {
     return MASCON_OK;
 }
 
+/* In pieces, so that the check sum is made while they are in the cache. */
+static mascon_status put_summed(const output *o, const void *data, uint64_t size, uint32_t *sum) {
+    const char *p = data;
+    while (size) {
+        uint64_t step = size < CHUNK ? size : CHUNK;
+        *sum = masconI_crc_extend(MASCON_CRC32C, *sum, p, step);
+        MASCON_TRY(put(o, p, step));
+        p += step;
+        size -= step;
+    }
+    return MASCON_OK;
+}
+
 /* Writes a tensor of any strides in row-major order. */
-static mascon_status put_gathered(const output *o, const mascon_view *v, size_t size) {
+static mascon_status put_gathered(const output *o, const mascon_view *v, size_t size,
+                                  uint32_t *sum) {
     int64_t index[MASCON_MAX_DIMS] = {0};
     const char *from = v->data;
     size_t used = 0;
@@ -390,7 +417,7 @@ static mascon_status put_gathered(const output *o, const mascon_view *v, size_t 
         memcpy(o->buffer + used, from, size);
         used += size;
         if (used == CHUNK) {
-            MASCON_TRY(put(o, o->buffer, used));
+            MASCON_TRY(put_summed(o, o->buffer, used, sum));
             used = 0;
         }
         for (int d = v->ndim - 1; d >= 0; d--) {
@@ -400,16 +427,36 @@ static mascon_status put_gathered(const output *o, const mascon_view *v, size_t 
             index[d] = 0;
         }
     }
-    return put(o, o->buffer, used);
+    return put_summed(o, o->buffer, used, sum);
+}
+
+/* The check sums, now known, over the zeros that hold their place in the header. */
+static mascon_status put_sums(const output *o, uint64_t at) {
+    uint64_t size = 8 * o->w->count, done = 0;
+    char *text = malloc(size + 1);
+    if (!text) return masconI_oom(o->w->path, size);
+    for (uint64_t i = 0; i < o->w->count; i++) {
+        snprintf(text + 8 * i, 9, "%08" PRIx32, o->w->items[i].sum);
+    }
+    mascon_status status = MASCON_OK;
+    while (done < size && status == MASCON_OK) {
+        ssize_t n = pwrite(o->fd, text + done, size - done, (off_t)(at + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) status = write_failed(o, n < 0 ? errno : EIO);
+        if (n > 0) done += (uint64_t)n;
+    }
+    free(text);
+    return status;
 }
 
 static mascon_status put_all(const output *o, const masconI_text *header) {
     MASCON_TRY(put(o, header->data, header->size));
     for (uint64_t i = 0; i < o->w->count; i++) {
-        const item *e = &o->w->items[i];
+        item *e = &o->w->items[i];
+        e->sum = 0;
         if (!e->length) continue;
         if (!e->tensor) {
-            MASCON_TRY(put(o, e->bytes, e->length));
+            MASCON_TRY(put_summed(o, e->bytes, e->length, &e->sum));
             continue;
         }
         if (mascon_tensor_is_released(e->tensor)) {
@@ -417,9 +464,9 @@ static mascon_status put_all(const output *o, const masconI_text *header) {
         }
         const mascon_view *v = mascon_see(e->tensor);
         if (v->contiguous) {
-            MASCON_TRY(put(o, v->data, e->length));
+            MASCON_TRY(put_summed(o, v->data, e->length, &e->sum));
         } else {
-            MASCON_TRY(put_gathered(o, v, (size_t)e->size));
+            MASCON_TRY(put_gathered(o, v, (size_t)e->size, &e->sum));
         }
     }
     return MASCON_OK;
@@ -457,12 +504,19 @@ static mascon_status open_temporary(output *o, char **path) {
     return masconI_fail(MASCON_E_IO, "%.256s: no free name for a temporary file", w->path);
 }
 
-/* Brings the renamed entry to the disk. A file system without that is no failure. */
-static void sync_folder(const char *folder) {
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    fsync(fd);
-    close(fd);
+/* Brings the renamed entry to the disk. A folder or a file system that does not allow it is no failure;
+ * a disk that fails is: nothing may then rely on the new file. */
+static mascon_status sync_folder(const mascon_writer *w) {
+    int fd = open(w->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int code = fd >= 0 && fsync(fd) == 0 ? 0 : errno;
+    if (fd >= 0) close(fd);
+    if (code == 0 || code == EINVAL || code == ENOTSUP || code == ENOSYS || code == EACCES) {
+        return MASCON_OK;
+    }
+    return masconI_fail(MASCON_E_IO,
+                        "%.256s: was written, but a power failure could still undo it: directory "
+                        "%.256s: %s",
+                        w->path, w->folder, strerror(code));
 }
 
 static mascon_status verify(const char *path) {
@@ -479,17 +533,18 @@ mascon_status mascon_writer_finish(mascon_writer *w, int32_t flags) {
     masconI_text header = {0};
     output o = {.w = w, .fd = -1, .buffer = malloc(CHUNK)};
     char *path = NULL;
-    uint64_t data = 0;
+    uint64_t data = 0, sums = 0;
     mascon_status status = o.buffer ? check_shared(w) : masconI_oom(w->path, CHUNK);
     if (status != MASCON_OK) goto done;
-    qsort(w->items, w->count, sizeof *w->items, by_size_and_name);
-    status = make_header(w, &header, &data);
+    if (w->count) qsort(w->items, w->count, sizeof *w->items, by_size_and_name);
+    status = make_header(w, &header, &data, &sums);
     if (status != MASCON_OK) goto done;
     o.total = header.size + data;
     status = open_temporary(&o, &path);
     if (status != MASCON_OK) goto done;
     if (w->exists && fchmod(o.fd, w->mode) != 0) status = write_failed(&o, errno);
     if (status == MASCON_OK) status = put_all(&o, &header);
+    if (status == MASCON_OK && sums) status = put_sums(&o, sums);
     if (status == MASCON_OK && fsync(o.fd) != 0) status = write_failed(&o, errno);
     if (close(o.fd) != 0 && status == MASCON_OK) {
         status =
@@ -502,7 +557,7 @@ mascon_status mascon_writer_finish(mascon_writer *w, int32_t flags) {
     }
     if (status == MASCON_OK) {
         w->finished = 1;
-        sync_folder(w->folder);
+        status = sync_folder(w);
     } else {
         unlink(path);
     }

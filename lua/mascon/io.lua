@@ -6,6 +6,7 @@
 local ffi_layer = require "mascon.ffi"
 local options = require "mascon.options"
 local structure = require "mascon.structure"
+local torch_file = require "mascon.torch_file"
 
 local C = ffi_layer.C
 
@@ -14,6 +15,7 @@ local M = {}
 local STRUCTURE = "mascon.structure"
 local OVERFLOW = "__mascon__."
 local METADATA_BYTES = 2 ^ 20
+local SUMS = "mascon.crc32c" -- check sums of the tensors, 8 digits each: the writer's own
 
 local function check_path(name, path)
   if type(path) ~= "string" or path == "" or path:find "%z" then
@@ -41,9 +43,13 @@ local function metadata_entries(given, text)
   return list
 end
 
---- Splits entries into those that fit into the header and those that need a tensor, largest first.
-local function split(entries)
-  local total, by_size, outside = 0, {}, {}
+--- Splits entries into those that fit into the header, beside the check sums of so many tensors, and
+--- those that need a tensor, largest first.
+local function split(entries, tensors)
+  local total, by_size, outside = #SUMS + 8 * tensors, {}, {}
+  if total > METADATA_BYTES / 2 then -- too many: such a file has none
+    total = 0
+  end
   for i, e in ipairs(entries) do
     total = total + #e[1] + #e[2]
     by_size[i] = e
@@ -58,7 +64,7 @@ local function split(entries)
     if total <= METADATA_BYTES then
       break
     end
-    total = total - #e[1] - #e[2]
+    total = total - #e[1] - #e[2] + 8
     outside[e] = true
     if #OVERFLOW + #e[1] > 512 or not structure.is_clean(e[1]) then
       options.fail("save", ("metadata %s does not fit into the file"):format(options.show(e[1])))
@@ -98,7 +104,7 @@ function M.save(path, value, opts)
   local box = ffi_layer.new("mascon_writer *[1]")
   ffi_layer.check(C.mascon_writer_begin(box, path), "save")
   local writer = ffi_layer.gc(box[0], C.mascon_writer_release)
-  local name_of = namer()
+  local name_of, tensors = namer(), 0
 
   local function tensor(v, at)
     if not ffi_layer.is_tensor(v) then
@@ -114,6 +120,7 @@ function M.save(path, value, opts)
     local name = name_of(at)
     local host = v.device == "cpu" and v or v:detach():to("cpu")
     ffi_layer.check(C.mascon_writer_add(writer, name, host.h, v.h), "save")
+    tensors = tensors + 1
     return name
   end
 
@@ -121,7 +128,7 @@ function M.save(path, value, opts)
     options.fail("save", message, hint)
   end)
   local entries = metadata_entries(given.metadata, text)
-  local outside = split(entries)
+  local outside = split(entries, tensors)
   for _, e in ipairs(entries) do
     if outside[e] then
       ffi_layer.check(C.mascon_writer_add_bytes(writer, OVERFLOW .. e[1], e[2], #e[2]), "save")
@@ -152,37 +159,37 @@ local function make_limits(given)
   return limits
 end
 
-local function open(path, limits)
-  local format = ffi_layer.new("int32_t[1]")
-  ffi_layer.check(C.mascon_file_detect(path, format), "load")
-  if format[0] ~= C.MASCON_FILE_SAFETENSORS then
-    options.fail("load", path .. ": PyTorch files are not read by this version",
-      "in Python: safetensors.torch.save_file(state_dict, \"name.safetensors\")")
-  end
-  local box = ffi_layer.new("mascon_reader *[1]")
-  ffi_layer.check(C.mascon_reader_open(box, path, limits), "load")
-  return ffi_layer.gc(box[0], C.mascon_reader_close)
-end
-
---- Tensor i of the reader (from 0), on the wanted device.
-local function read_tensor(reader, i, device)
+--- Reads a tensor with read(box).
+local function read_tensor(read)
   local box = ffi_layer.tensor_box
-  local status = C.mascon_reader_tensor(reader, i, box)
+  local status = read(box)
   if status == C.MASCON_E_OOM then -- tensors that nobody needs may still wait for the collector
     collectgarbage()
     collectgarbage()
     C.mascon_empty_cache(0)
-    status = C.mascon_reader_tensor(reader, i, box)
+    status = read(box)
   end
   ffi_layer.check(status, "load")
   local handle = box[0]
   local bytes = C.mascon_tensor_numel(handle) * C.mascon_dtype_size(C.mascon_tensor_dtype(handle))
   local t = ffi_layer.wrap(handle)
   ffi_layer.note_debt(bytes)
-  if device and t.device ~= device then
-    t = t:to(device)
-  end
   return t
+end
+
+--- Tells where a tensor is not finite.
+local function check_finite(path, name, t)
+  local at = tonumber(C.mascon_tensor_find_nonfinite(t.h))
+  if at < 0 then
+    return
+  end
+  local value, index, shape = t:flatten()[at + 1]:item(), {}, t.shape
+  for d = #shape, 1, -1 do
+    index[d] = at % shape[d] + 1
+    at = math.floor(at / shape[d])
+  end
+  options.fail("load", ("%s: %s[%s] is %s"):format(path, name, table.concat(index, ", "),
+    value ~= value and "nan" or value > 0 and "inf" or "-inf"), "check_finite = false reads it as it is")
 end
 
 --- Metadata of the file: all texts by key, those in U8 tensors included; and which tensors those are.
@@ -208,27 +215,15 @@ local function read_metadata(reader)
   return texts, inner
 end
 
---- Reads a file that save wrote, or any other safetensors file: that one gives a table of tensors by
---- name.
----@param path string
----@param opts? {device: string?, skip_unknown: boolean?, verify: boolean?, limits: table?}
----  skip_unknown leaves out tensors of types that mascon cannot hold and lists them in info.skipped;
----  verify = false accepts archives whose check sums are wrong (safetensors has none)
----@return any value
----@return table info format, names (in the order of the file), metadata, unused and skipped names
-function M.load(path, opts)
-  local given = options.read("load", opts, {
-    { "device", nil, "string" },
-    { "skip_unknown", false, "boolean" },
-    { "verify", true, "boolean" },
-    { "limits", nil, "table" },
-  })
-  check_path("load", path)
-  local reader = open(path, make_limits(given.limits))
+local function load_safetensors(path, given, limits, finish)
+  local box = ffi_layer.new("mascon_reader *[1]")
+  ffi_layer.check(C.mascon_reader_open(box, path, limits), "load")
+  local reader = ffi_layer.gc(box[0], C.mascon_reader_close)
+  C.mascon_reader_verify(reader, given.verify and 1 or 0)
   local texts, inner = read_metadata(reader)
   local info = { format = "safetensors", names = {}, metadata = {}, unused = {}, skipped = {} }
   for key, text in pairs(texts) do
-    if key ~= STRUCTURE then
+    if key ~= STRUCTURE and key ~= SUMS then
       info.metadata[key] = text
     end
   end
@@ -243,7 +238,9 @@ function M.load(path, opts)
 
   local function tensor(name)
     if position[name] and not read[name] then
-      read[name] = read_tensor(reader, position[name], given.device)
+      read[name] = finish(name, function(out)
+        return C.mascon_reader_tensor(reader, position[name], out)
+      end)
     end
     return read[name]
   end
@@ -270,6 +267,48 @@ function M.load(path, opts)
   end
   C.mascon_reader_close(ffi_layer.gc(reader, nil))
   return value, info
+end
+
+--- Reads a file that save wrote, any other safetensors file (that one gives a table of tensors by name),
+--- or a file of PyTorch's torch.save: dicts become tables with the same keys, lists and tuples arrays,
+--- None is absent. Nothing in a file runs.
+---@param path string
+---@param opts? table device: string; limits: table of numbers; the rest are booleans, false but for
+---  verify. skip_unknown leaves out Python objects, and tensors of types that mascon cannot hold, and lists them
+---  in info.skipped; verify = false does not compare check sums; allow_expanded reads tensors with more
+---  elements than their storage; lenient_tail accepts bytes behind the contents of a PyTorch file;
+---  check_finite refuses NaN and infinity
+---@return any value
+---@return table info format ("safetensors", "pytorch-zip", "pytorch-stream", "pytorch-tar"), names (of
+---  tensors, in the order of the file), metadata, unused and skipped names
+function M.load(path, opts)
+  local given = options.read("load", opts, {
+    { "device", nil, "string" },
+    { "skip_unknown", false, "boolean" },
+    { "verify", true, "boolean" },
+    { "limits", nil, "table" },
+    { "allow_expanded", false, "boolean" },
+    { "lenient_tail", false, "boolean" },
+    { "check_finite", false, "boolean" },
+  })
+  check_path("load", path)
+  local limits = make_limits(given.limits)
+  local format = ffi_layer.new("int32_t[1]")
+  ffi_layer.check(C.mascon_file_detect(path, format), "load")
+
+  --- What becomes of every tensor that is read.
+  local function finish(name, read)
+    local t = read_tensor(read)
+    if given.check_finite then
+      check_finite(path, name, t)
+    end
+    return given.device and t.device ~= given.device and t:to(given.device) or t
+  end
+
+  if format[0] == C.MASCON_FILE_SAFETENSORS then
+    return load_safetensors(path, given, limits, finish)
+  end
+  return torch_file.load(path, given, limits, finish)
 end
 
 return M

@@ -51,8 +51,7 @@ static void test_widths(void) {
             const unsigned char *p = data + size % 3;
             uint32_t right = bit_by_bit(polynomials[kind], p, size);
             for (int w = 0; w < 3; w++) {
-                uint32_t sum =
-                    masconI_crc_extend_width((masconI_crc)kind, 0, p, size, widths[w]);
+                uint32_t sum = masconI_crc_extend_width((masconI_crc)kind, 0, p, size, widths[w]);
                 EXPECT(sum == right);
                 size_t cut = size * 5 / 7;
                 sum = masconI_crc_extend_width((masconI_crc)kind, 0, p, cut, widths[w]);

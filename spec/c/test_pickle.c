@@ -64,7 +64,7 @@ static void refuse(int line, const masconI_pickle_profile *profile, const char *
     text[size + 2] = '.';
     mascon_status status = run(&p, profile, text, size + 3);
     if (status != code || p || !strstr(mascon_last_error()->message, words) ||
-        strncmp(mascon_last_error()->message, "file.pkl: ", 10) != 0) {
+        strncmp(mascon_last_error()->message, "file.pkl", 8) != 0) {
         fprintf(stderr, "line %d: status %d, message: %s\n", line, status,
                 status ? mascon_last_error()->message : "none");
         failures++;
@@ -162,7 +162,7 @@ static void test_structure(void) {
     REFUSE_AS(hooked, MASCON_E_UNSUPPORTED,
               "}X\x04\x00\x00\x00"
               "argscargparse\nNamespace\n",
-              "argparse.Namespace (key \"args\")");
+              "argparse.Namespace (key \"args\", offset 12)");
     EXPECT(strcmp(mascon_last_error()->hint, "skip_unknown = true") == 0);
     REFUSE_AS(hooked, MASCON_E_FORMAT, "NQ", "the id is no string");
     REFUSE_AS(hooked, MASCON_E_FORMAT, "NNR", "expected a class");
@@ -337,7 +337,7 @@ static void test_cifar(void) {
     EXPECT(status == MASCON_OK);
     masconI_pickle_free(p);
     BATCH_OF(&b, "cos\nsystem\n", SHAPE, UINT8, "\x89", ROWS * 3072);
-    refuse_batch(__LINE__, &b, "Python object os.system (key \"data\")");
+    refuse_batch(__LINE__, &b, "Python object os.system (key \"data\", offset 73)");
     BATCH_OF(&b, "cnumpy\nndarray\n", SHAPE, UINT8, "\x89", ROWS * 3072);
     refuse_batch(__LINE__, &b, "may not be called");
     BATCH_OF(&b, "cnumpy\ndtype\n", SHAPE, UINT8, "\x89", ROWS * 3072);
