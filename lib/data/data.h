@@ -11,7 +11,7 @@
 #include "core/internal.h"
 #include "mascon_data.h"
 
-enum { MASCON_MAX_FIELDS = 8, MASCON_MAX_CLASSES = 16 };
+enum { MASCON_MAX_FIELDS = 8 };
 
 /* ---- Rows in memory (data/source.c) ---- */
 
@@ -27,12 +27,15 @@ typedef struct masconI_field {
     mascon_tensor *owner; /* an owned header over the memory, or NULL */
 } masconI_field;
 
+typedef struct masconI_files masconI_files;
+
 typedef struct masconI_rows {
     atomic_int refs;
     int64_t rows;
     int32_t n_fields;
-    int32_t labelled;   /* field 1 holds int64 class labels from 0 */
-    int64_t label_base; /* what to add to them */
+    int32_t labelled;     /* field 1 holds int64 class labels from 0 */
+    int64_t label_base;   /* what to add to them */
+    masconI_files *files; /* owned: field 0 is decoded from these; NULL: it is in memory */
     masconI_field field[MASCON_MAX_FIELDS];
 } masconI_rows;
 
@@ -43,7 +46,7 @@ struct mascon_source {
     masconI_rows **blocks;
     int32_t *which; /* block of each row; NULL: rows of blocks[0] in their order */
     int64_t *row;   /* and row in it; NULL with which */
-    char classes[MASCON_MAX_CLASSES][64];
+    char **classes;
     int32_t n_classes;
     char warning[256];
 };
@@ -52,7 +55,11 @@ struct mascon_source {
  * labels, all zero, to be filled by the caller. */
 mascon_status masconI_source_pictures(mascon_source **out, int64_t rows, int64_t c, int64_t h,
                                       int64_t w, uint8_t **pixels, int64_t **labels);
-void masconI_source_add_class(mascon_source *source, const char *name);
+/* A source of one block of labelled pictures in files (taken over, also on failure), labels all zero,
+ * to be filled by the caller. */
+mascon_status masconI_source_files(mascon_source **out, int64_t rows, masconI_files *files,
+                                   int64_t **labels);
+mascon_status masconI_source_add_class(mascon_source *source, const char *name);
 void masconI_source_retain(mascon_source *source);
 /* Where row i lies: its block and number there. */
 static inline const masconI_rows *masconI_source_locate(const mascon_source *source, int64_t i,
@@ -65,23 +72,62 @@ void masconI_copy_strided(char *dst, const int64_t *dst_stride, const char *src,
                           const int64_t *src_stride, const int64_t *shape, int32_t ndim,
                           size_t size);
 
+/* ---- Pictures in files (data/folder.c) ---- */
+
+struct masconI_picture;
+struct masconI_scratch;
+
+/* Decodes picture i; its pixels lie in scratch memory. The sentence of a failure does not name the
+ * file. */
+mascon_status masconI_files_read(const masconI_files *files, int64_t i,
+                                 struct masconI_scratch *scratch, struct masconI_picture *out);
+/* Relative to the root. */
+const char *masconI_files_name(const masconI_files *files, int64_t i);
+/* Puts "sample 17 (name): " before the sentence of the failure that was just noted, or "name: " where
+ * sample is 0. name may be NULL. Returns its status. */
+mascon_status masconI_blame(int64_t sample, const char *name);
+void masconI_files_free(masconI_files *files);
+
 /* ---- Stages (data/pipeline.c) ---- */
 
-/* A pipeline made ready for pictures of one dtype and shape. Constant once made: many threads may
- * run it. A stage that draws random numbers will take the sample's own stream (seed, epoch, row) as
- * one more argument of masconI_plan_run. */
+enum { MASCON_MAX_STAGES = 32 };
+
+/* What the random numbers of one sample depend on, besides the number of the random stage. */
+typedef struct masconI_draw {
+    uint64_t seed, epoch;
+    int64_t row;
+    int32_t stage; /* random stages that the sample passed before this pipeline */
+} masconI_draw;
+
+/* Stages [from, to) of a pipeline: one that moves pixels, or several that map single values. */
+typedef struct masconI_step {
+    int32_t from, to;
+    int32_t map;
+    int32_t in_dtype, out_dtype;
+    int64_t channels;
+    void *table; /* of a map of uint8: result for [channel][value]; else NULL */
+} masconI_step;
+
+/* A pipeline made ready for pictures of one dtype and number of channels. Constant once made: many
+ * threads may run it, each with scratch memory of its own. */
 typedef struct masconI_plan {
     const mascon_pipeline *pipeline; /* NULL: copy */
     int32_t dtype, out_dtype;
-    int64_t shape[3]; /* c h w */
-    void *table;      /* uint8 input: result for [channel][value]; else NULL */
+    int64_t shape[3];     /* c h w of the input; -1: not the same for all pictures */
+    int64_t out_shape[3]; /* and of the result */
+    int32_t n;
+    masconI_step steps[MASCON_MAX_STAGES];
+    int32_t tail; /* steps from here write to the result */
 } masconI_plan;
 
 mascon_status masconI_plan_make(masconI_plan *plan, const mascon_pipeline *pipeline, int32_t dtype,
                                 int32_t ndim, const int64_t *shape);
-/* src and dst: first elements of pictures with strides (in elements) for c h w. */
-void masconI_plan_run(const masconI_plan *plan, const void *src, const int64_t src_stride[3],
-                      void *dst, const int64_t dst_stride[3]);
+/* The shape of the result for a picture of this height and width. */
+mascon_status masconI_plan_shape(const masconI_plan *plan, int64_t h, int64_t w, int64_t out[3]);
+/* dst: first element of the result, with strides (in elements) for c h w. */
+mascon_status masconI_plan_run(const masconI_plan *plan, struct masconI_scratch *scratch,
+                               const masconI_draw *draw, const struct masconI_picture *src,
+                               void *dst, const int64_t dst_stride[3]);
 void masconI_plan_free(masconI_plan *plan);
 int masconI_pipeline_empty(const mascon_pipeline *pipeline);
 void masconI_pipeline_retain(mascon_pipeline *pipeline);

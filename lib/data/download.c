@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "data/data.h"
+#include "mascon_io.h"
 
 extern char **environ;
 
@@ -96,28 +97,55 @@ static mascon_status fetch(const char *url, const char *path) {
     return masconI_hint("without a network, put the file there by other means");
 }
 
+/* The last two folders of path (root/MNIST/raw), where they are missing: more is likely a mistake. */
 static mascon_status make_folder_of(const char *path) {
-    const char *slash = strrchr(path, '/');
-    if (!slash || slash == path) return MASCON_OK;
     char folder[4096];
-    snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
-    if (mkdir(folder, 0777) == 0 || errno == EEXIST) return MASCON_OK;
-    return masconI_fail(MASCON_E_IO, "cannot create folder %s: %s", folder, strerror(errno));
+    int n = snprintf(folder, sizeof folder, "%s", path);
+    if (n >= (int)sizeof folder) return masconI_fail(MASCON_E_ARG, "path is too long");
+    char *end[2] = {NULL, NULL};
+    for (int i = 0; i < 3; i++) { /* the file's name, then up to two folders */
+        char *slash = strrchr(folder, '/');
+        if (!slash || slash == folder) break;
+        *slash = 0;
+        if (i < 2) end[i] = slash;
+    }
+    snprintf(folder, sizeof folder, "%s", path);
+    for (int i = 1; i >= 0; i--) {
+        if (!end[i]) continue;
+        *end[i] = 0;
+        int code = mkdir(folder, 0777) == 0 ? 0 : errno;
+        if (code != 0 && code != EEXIST)
+            return masconI_fail(MASCON_E_IO, "cannot create folder %s: %s", folder, strerror(code));
+        *end[i] = '/';
+    }
+    return MASCON_OK;
 }
 
-mascon_status mascon_download(const char *url, const char *path, const char *md5) {
-    char temporary[4096], found[33];
+/* Fetches url to path where its checksum begins with `expected`: `sum` makes it, `kind` names it. */
+static mascon_status download(const char *url, const char *path, const char *expected,
+                              const char *kind,
+                              mascon_status (*sum)(const char *path, char text[65])) {
+    char temporary[4096], found[65];
     int n = snprintf(temporary, sizeof temporary, "%s.%d.part", path, (int)getpid());
     if (n >= (int)sizeof temporary) return masconI_fail(MASCON_E_ARG, "path is too long");
     MASCON_TRY(make_folder_of(path));
     mascon_status status = fetch(url, temporary);
-    if (status == MASCON_OK) status = mascon_file_md5(temporary, found);
-    if (status == MASCON_OK && strcmp(found, md5) != 0) {
-        masconI_fail(MASCON_E_FORMAT, "%s has MD5 %s; expected %s", url, found, md5);
+    if (status == MASCON_OK) status = sum(temporary, found);
+    if (status == MASCON_OK && strncmp(found, expected, strlen(expected)) != 0) {
+        masconI_fail(MASCON_E_FORMAT, "%s has %s %.*s; expected %s", url, kind,
+                     (int)strlen(expected), found, expected);
         status = masconI_hint("the download was cut off or changed on its way; try again");
     }
     if (status == MASCON_OK && rename(temporary, path) != 0)
         status = masconI_fail(MASCON_E_IO, "cannot create %s: %s", path, strerror(errno));
     if (status != MASCON_OK) unlink(temporary);
     return status;
+}
+
+mascon_status mascon_download(const char *url, const char *path, const char *md5) {
+    return download(url, path, md5, "MD5", mascon_file_md5);
+}
+
+mascon_status mascon_download_sha256(const char *url, const char *path, const char *prefix) {
+    return download(url, path, prefix, "SHA-256", mascon_file_sha256);
 }

@@ -133,7 +133,13 @@ mascon_status mascon_source_fake(mascon_source **out, int64_t size, int32_t clas
                             (long long)height, (long long)width);
     job j = {.rows = size, .h = height, .w = width, .classes = classes, .offset = offset};
     MASCON_TRY(masconI_source_pictures(out, size, 3, height, width, &j.pixels, &j.labels));
-    for (int32_t k = 0; k < classes; k++) masconI_source_add_class(*out, figures[k]);
+    for (int32_t k = 0; k < classes; k++) {
+        mascon_status status = masconI_source_add_class(*out, figures[k]);
+        if (status == MASCON_OK) continue;
+        mascon_source_release(*out);
+        *out = NULL;
+        return status;
+    }
     masconI_parallel((size + SLICE - 1) / SLICE, draw_slice, &j);
     return MASCON_OK;
 }

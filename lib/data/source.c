@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/data.h"
+#include "data/picture.h"
 #include "io/io.h"
 
 static mascon_status no_memory(int64_t bytes) {
@@ -26,6 +26,7 @@ static void block_release(masconI_rows *b) {
         free(b->field[f].memory);
         mascon_tensor_release(b->field[f].owner);
     }
+    masconI_files_free(b->files);
     free(b);
 }
 
@@ -62,6 +63,8 @@ void masconI_source_retain(mascon_source *source) { atomic_fetch_add(&source->re
 void mascon_source_release(mascon_source *source) {
     if (!source || atomic_fetch_sub(&source->refs, 1) != 1) return;
     for (int32_t b = 0; b < source->n_blocks; b++) block_release(source->blocks[b]);
+    for (int32_t i = 0; i < source->n_classes; i++) free(source->classes[i]);
+    free(source->classes);
     free(source->blocks);
     free(source->which);
     free(source->row);
@@ -96,6 +99,29 @@ mascon_status masconI_source_pictures(mascon_source **out, int64_t rows, int64_t
                                   .dtype = MASCON_DTYPE_I64,
                                   .row_stride = 1,
                                   .memory = *labels};
+    b->labelled = 1;
+    return source_of_block(out, b);
+}
+
+mascon_status masconI_source_files(mascon_source **out, int64_t rows, masconI_files *files,
+                                   int64_t **labels) {
+    *out = NULL;
+    masconI_rows *b = block_new(rows, 2);
+    if (!b) {
+        masconI_files_free(files);
+        return no_memory((int64_t)sizeof *b);
+    }
+    b->files = files;
+    *labels = calloc(rows > 0 ? (size_t)rows : 1, sizeof **labels);
+    b->field[0] = (masconI_field){.dtype = MASCON_DTYPE_U8, .ndim = 3, .shape = {3, -1, -1}};
+    b->field[1] = (masconI_field){.data = (const char *)*labels,
+                                  .dtype = MASCON_DTYPE_I64,
+                                  .row_stride = 1,
+                                  .memory = *labels};
+    if (!*labels) {
+        block_release(b);
+        return no_memory(rows * 8);
+    }
     b->labelled = 1;
     return source_of_block(out, b);
 }
@@ -167,8 +193,13 @@ static mascon_status source_over(mascon_source **out, mascon_source *const *sour
             s->blocks[s->n_blocks++] = sources[i]->blocks[b];
         }
     }
-    memcpy(s->classes, sources[0]->classes, sizeof s->classes);
-    s->n_classes = sources[0]->n_classes;
+    for (int32_t i = 0; i < sources[0]->n_classes; i++) {
+        mascon_status status = masconI_source_add_class(s, sources[0]->classes[i]);
+        if (status != MASCON_OK) {
+            mascon_source_release(s);
+            return status;
+        }
+    }
     s->rows = rows;
     *out = s;
     return MASCON_OK;
@@ -227,9 +258,17 @@ mascon_status mascon_source_concat(mascon_source **out, mascon_source *const *so
     return MASCON_OK;
 }
 
-void masconI_source_add_class(mascon_source *source, const char *name) {
-    if (source->n_classes == MASCON_MAX_CLASSES) return;
-    snprintf(source->classes[source->n_classes++], sizeof source->classes[0], "%s", name);
+mascon_status masconI_source_add_class(mascon_source *source, const char *name) {
+    size_t n = (size_t)source->n_classes;
+    if (n % 64 == 0) { /* room for 64 more */
+        char **room = realloc(source->classes, (n + 64) * sizeof *room);
+        if (!room) return no_memory((int64_t)((n + 64) * sizeof *room));
+        source->classes = room;
+    }
+    source->classes[n] = strdup(name);
+    if (!source->classes[n]) return no_memory((int64_t)strlen(name));
+    source->n_classes++;
+    return MASCON_OK;
 }
 
 /* ---- Getters ---- */
@@ -248,6 +287,13 @@ const char *mascon_source_class(const mascon_source *source, int32_t i) {
 
 const char *mascon_source_warning(const mascon_source *source) {
     return source->warning[0] ? source->warning : NULL;
+}
+
+const char *mascon_source_file(const mascon_source *source, int64_t row) {
+    if (row < 0 || row >= source->rows) return NULL;
+    int64_t r;
+    const masconI_rows *b = masconI_source_locate(source, row, &r);
+    return b->files ? masconI_files_name(b->files, r) : NULL;
 }
 
 /* ---- Reading rows ---- */
@@ -272,6 +318,26 @@ static mascon_status row_in_range(const mascon_source *source, int64_t row) {
                         (long long)source->rows);
 }
 
+/* A picture from its file. */
+static mascon_status get_file(const masconI_rows *b, int64_t r, mascon_tensor **out) {
+    masconI_scratch scratch = {0};
+    masconI_picture p;
+    mascon_status status = masconI_files_read(b->files, r, &scratch, &p);
+    mascon_meta meta;
+    if (status == MASCON_OK) {
+        masconI_meta(&meta, MASCON_DTYPE_U8, 3, p.shape);
+        status = masconI_tensor_dense(out, &meta, MASCON_DEVICE_CPU, MASCON_LAYOUT_STRIDED);
+    } else {
+        masconI_blame(0, masconI_files_name(b->files, r));
+    }
+    if (status == MASCON_OK) {
+        const mascon_view *v = mascon_see(*out);
+        masconI_copy_strided(v->data, v->stride, p.data, p.stride, p.shape, 3, 1);
+    }
+    masconI_scratch_free(&scratch);
+    return status;
+}
+
 mascon_status mascon_source_get(const mascon_source *source, int64_t row, int32_t field,
                                 mascon_tensor **out) {
     *out = NULL;
@@ -280,6 +346,7 @@ mascon_status mascon_source_get(const mascon_source *source, int64_t row, int32_
     const masconI_rows *b = masconI_source_locate(source, row, &r);
     if (field < 0 || field >= b->n_fields)
         return masconI_fail(MASCON_E_INDEX, "field %d of %d", field, b->n_fields);
+    if (field == 0 && b->files) return get_file(b, r, out);
     const masconI_field *f = &b->field[field];
     mascon_meta meta;
     masconI_meta(&meta, f->dtype, f->ndim, f->shape);

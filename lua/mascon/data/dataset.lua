@@ -109,6 +109,14 @@ views[Pictures] = function(self)
   }
 end
 
+--- The name of the file that sample i is read from, relative to the root; nil where it is in memory.
+---@param i integer
+---@return string?
+function Pictures:file(i)
+  check_index(self, i)
+  return layer.string(C.mascon_source_file(self.source, i - 1))
+end
+
 --- A data set over a C source of labelled pictures.
 ---@param class_name string
 ---@param box any mascon_source *[1], owned
@@ -120,7 +128,7 @@ function M.pictures(class_name, box, o)
   if warning then
     io.stderr:write("mascon: warning: ", class_name, ": ", warning, "\n")
   end
-  local self = { class_name = class_name, source = source, transform = o.transform,
+  local self = { class_name = class_name, source = source, root = o.root, transform = o.transform,
     target_transform = o.target_transform, classes = {}, class_to_idx = {} }
   local name = C.mascon_source_class(source, 0)
   while name ~= nil do

@@ -68,6 +68,7 @@ local function new(ds, given)
   self.batch = 0      -- batches of it that were given out
   self.finished = true -- nothing of it is left
   self.seconds = 0    -- spent in the iterator
+  self.skipped = {}   -- samples of this epoch that on_error = "skip" left out: {index =, message =}
   return setmetatable(self, DataLoader)
 end
 
@@ -130,6 +131,7 @@ end
 
 local count_box = layer.new "int32_t[1]"
 local fields_box = layer.new "mascon_tensor *[8]"
+local row_box = layer.new "int64_t[1]"
 local numel = C.mascon_tensor_numel
 
 --- A Lua tensor of a batch. It belongs to no scope: the loop may outlive one.
@@ -157,7 +159,23 @@ local function c_loader(self)
   local box = layer.new "mascon_loader *[1]"
   layer.check(C.mascon_loader_new(box, source, pipeline, self.batch_size, self.drop_last,
     self.num_workers, self.prefetch_factor), "DataLoader")
-  return layer.gc(box[0], C.mascon_loader_release)
+  local loader = layer.gc(box[0], C.mascon_loader_release)
+  C.mascon_loader_skip(loader, self.on_error == "skip")
+  return loader
+end
+
+--- Notes a sample that was left out; the first one of an epoch is told on standard error at its end.
+local function note_skipped(self, i, message)
+  self.skipped[#self.skipped + 1] = { index = i, message = message }
+end
+
+local function tell_skipped(self)
+  local n = #self.skipped
+  if n > 0 then
+    io.stderr:write(("mascon: warning: DataLoader: %d of %d samples of epoch %d left out; the first: "
+      .. "sample %d (%s)\n"):format(n, self.dataset:len(), self.epoch, self.skipped[1].index,
+      self.skipped[1].message:match "[^\n]*"))
+  end
 end
 
 local function next_c_batch(self, loader)
@@ -169,10 +187,16 @@ local function next_c_batch(self, loader)
     status = C.mascon_loader_next(loader, self.timeout, fields_box, count_box)
   end
   layer.check(status, "DataLoader")
+  local why = C.mascon_loader_skipped(loader, #self.skipped, row_box)
+  while why ~= nil do
+    note_skipped(self, tonumber(row_box[0]) + 1, layer.string(why))
+    why = C.mascon_loader_skipped(loader, #self.skipped, row_box)
+  end
   local n = count_box[0]
   if n == 0 then
     return nil
   end
+  self.batch = tonumber(C.mascon_loader_position(loader)) - 1
   local batch = {}
   for f = 1, n do
     batch[f] = adopt(fields_box[f - 1])
@@ -206,7 +230,7 @@ local function fetcher(self)
   if not target and #before == 0 then
     fetch = view.raw
   end
-  return fetch, #after > 0 and transforms.pipeline(after) or nil
+  return fetch, #after > 0 and transforms.pipeline(after) or nil, transforms.count_random(before)
 end
 
 local function pack(good, ...)
@@ -215,7 +239,8 @@ end
 
 --- Sample i, or nil where it fails and is to be skipped.
 local function fetch_sample(self, fetch, i)
-  local good, sample = pack(pcall(fetch, i))
+  local draw = { seed = self.epoch_seed, epoch = self.epoch, row = i - 1, stage = 0 }
+  local good, sample = pack(transforms.with_draw(draw, fetch, i))
   if good then
     if sample.n == 0 then
       fail(("sample %d: get returned nothing"):format(i))
@@ -225,6 +250,7 @@ local function fetch_sample(self, fetch, i)
   local message = tostring(sample[1])
   local stopped = message:find("interrupted", 1, true)
   if self.on_error == "skip" and not stopped then
+    note_skipped(self, i, message)
     return nil
   end
   fail(("sample %d: %s"):format(i, message), not stopped and "on_error = \"skip\" leaves it out"
@@ -251,7 +277,8 @@ local function make_batch(self, run, first, last)
   end
   local batch, n = collate.samples(samples, indices, self.dataset.classes ~= nil, self.dtypes)
   if run.pipeline then
-    batch[1] = transforms.apply(run.pipeline, batch[1], "DataLoader")
+    batch[1] = transforms.apply(run.pipeline, batch[1], "DataLoader",
+      transforms.batch_draw(self.epoch_seed, self.epoch, indices, run.random))
   end
   return batch, n
 end
@@ -288,10 +315,12 @@ local function begin(self, seed, first)
   local run = { order = order, n = n, batches = count_batches(self, n), at = first }
   self.seconds = 0
   run.loader = c_loader(self)
+  self.skipped = {}
   if run.loader then
+    C.mascon_loader_seed(run.loader, seed, self.epoch)
     layer.check(C.mascon_loader_begin(run.loader, order, n, first), "DataLoader")
   else
-    run.fetch, run.pipeline = fetcher(self)
+    run.fetch, run.pipeline, run.random = fetcher(self)
   end
   self.run = run
   return run
@@ -322,6 +351,7 @@ local function advance(self, run)
   if not batch then
     run.done, self.finished = true, true
     close_run(self)
+    tell_skipped(self)
     return nil
   end
   self.batch = self.batch + 1
@@ -360,11 +390,11 @@ function DataLoader:close()
   self.finished = true
 end
 
---- Seconds that the script spent waiting for batches in this epoch (or the last one), and the
---- number of batches it got.
----@return number, integer
+--- Seconds that the script spent waiting for batches in this epoch (or the last one), the number of
+--- batches it got, and the number of samples that were left out (loader.skipped lists them).
+---@return number, integer, integer
 function DataLoader:stats()
-  return self.seconds, self.batch
+  return self.seconds, self.batch, #self.skipped
 end
 
 --- The position, for a checkpoint: plain numbers.
