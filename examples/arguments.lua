@@ -12,6 +12,7 @@ local common = {
   { "threads", 0, "threads for computing (default: all cores)" },
   { "workers", 2, "threads that prepare batches" },
   { "out", ".", "folder for pictures; made where it is missing" },
+  { "steps", 0, "stop each pass after so many batches (default: all)" },
 }
 
 local function usage(script)
@@ -40,6 +41,7 @@ local checks = {
   seed = function(v) return whole(v, 0), "a whole number of 0 or more" end,
   threads = function(v) return whole(v, 0), "a whole number of 0 or more" end,
   workers = function(v) return whole(v, 0), "a whole number of 0 or more" end,
+  steps = function(v) return whole(v, 0), "a whole number of 0 or more" end,
   lr = function(v) return v and v >= 0 and v < math.huge, "a number of 0 or more" end,
 }
 

@@ -25,30 +25,37 @@ local function has_cifar10(root)
   return false
 end
 
---- Training and test pictures: CIFAR-10, or drawn ones where the folder has none.
-local function pictures(root, transform)
+--- The pictures of a part with a transform: CIFAR-10, or drawn ones where the folder has none.
+---@param part string "train" or "test"
+local function pictures(root, part, transform)
   if has_cifar10(root) then
-    return datasets.CIFAR10 { root = root, train = true, transform = transform },
-      datasets.CIFAR10 { root = root, train = false, transform = T.ToTensor() }
+    return datasets.CIFAR10 { root = root, train = part == "train", transform = transform }
+  elseif part == "train" then
+    return datasets.FakeData { size = 5000, transform = transform }
   end
-  print(("No data set in %s: training on drawn pictures (datasets.FakeData)"):format(root))
-  local size = 20000
-  return datasets.FakeData { size = size, transform = transform },
-    datasets.FakeData { size = 2000, random_offset = size, transform = T.ToTensor() }
+  return datasets.FakeData { size = 1000, random_offset = 5000, transform = transform }
 end
 
 --- Loaders of the training, validation and test pictures, and the names of the classes. Of CIFAR-10's
 --- 50,000 training pictures 10,000 are for validation.
 ---@param transform any for the training and validation pictures
----@param options? table batch_size = 32, num_workers = 2, root
+---@param options? table batch_size = 32, num_workers = 2, root, eval_transform (for validation and test
+---  pictures; otherwise validation takes `transform` and test ToTensor)
 ---@return table loaders {train =, val =, test =}
 ---@return string[] class_names
 function M.create_dataloaders(transform, options)
   options = options or {}
   local root = options.root or os.getenv "MASCON_DATA" or "./data"
-  local train_data, test_data = pictures(root, transform)
+  if not has_cifar10(root) then
+    print(("No data set in %s: training on drawn pictures (datasets.FakeData)"):format(root))
+  end
+  local train_data = pictures(root, "train", transform)
+  local test_data = pictures(root, "test", options.eval_transform or T.ToTensor())
   local n_val = math.floor(train_data:len() / 5)
   local train_part, val_part = data.random_split(train_data, { train_data:len() - n_val, n_val })
+  if options.eval_transform then
+    val_part = data.Subset(pictures(root, "train", options.eval_transform), val_part.indices)
+  end
   local function loader(dataset, shuffle)
     return data.DataLoader(dataset, {
       batch_size = options.batch_size or 32, shuffle = shuffle, num_workers = options.num_workers or 2,
@@ -65,42 +72,67 @@ local function device_of(model)
   return model:parameters()[1].device
 end
 
+--- A batch of a loader, to look at.
+---@return mascon.Tensor X, mascon.Tensor y
+function M.first_batch(loader)
+  local next_batch, state, control = loader()
+  return next_batch(state, control)
+end
+
 --- One pass over the training batches: mean loss and mean accuracy.
----@param bar? table a mascon.tqdm bar over the loader
+---@param options? table bar (a mascon.tqdm bar over the loader), scheduler (stepped after each batch),
+---  steps (so many batches instead of all)
 ---@return number loss, number accuracy
-function M.train_step(model, loader, loss_fn, optimizer, device, bar)
+function M.train_step(model, loader, loss_fn, optimizer, device, options)
   model:train()
-  local loss_sum, correct = 0, 0
-  for X, y in bar or loader() do
+  options = options or {}
+  local loss_sum, correct, done = 0, 0, 0
+  for X, y in options.bar or loader() do
     X, y = X:to(device), y:to(device)
     local scores = model(X)
     local loss = loss_fn(scores, y)
     optimizer:zero_grad()
     loss:backward()
     optimizer:step()
+    if options.scheduler then
+      options.scheduler:step()
+    end
     loss_sum, correct = loss_sum + loss:item(), correct + scores:argmax(2):eq(y):sum():item() / #y
+    done = done + 1
+    if done == options.steps then
+      break
+    end
   end
-  return loss_sum / loader:len(), correct / loader:len()
+  if options.bar then
+    options.bar:close()
+  end
+  return loss_sum / done, correct / done
 end
 
 --- One pass over batches without training: mean loss and mean accuracy.
+---@param options? table steps
 ---@return number loss, number accuracy
-function M.test_step(model, loader, loss_fn, device)
+function M.test_step(model, loader, loss_fn, device, options)
   model:eval()
-  local loss_sum, correct = 0, 0
+  local loss_sum, correct, done = 0, 0, 0
+  local steps = options and options.steps
   mascon.inference_mode(function()
     for X, y in loader() do
       X, y = X:to(device), y:to(device)
       local scores = model(X)
       loss_sum = loss_sum + loss_fn(scores, y):item()
       correct = correct + scores:argmax(2):eq(y):sum():item() / #y
+      done = done + 1
+      if done == steps then
+        break
+      end
     end
   end)
-  return loss_sum / loader:len(), correct / loader:len()
+  return loss_sum / done, correct / done
 end
 
 --- Trains for some epochs; prints one line for each.
----@param options table epochs
+---@param options table epochs; scheduler (stepped after each batch); steps (batches of a pass, 0 for all)
 ---@return table results {train_loss =, train_acc =, test_loss =, test_acc =}, a list of numbers each
 function M.train(model, train_loader, test_loader, optimizer, loss_fn, options)
   local device = device_of(model)
@@ -108,8 +140,9 @@ function M.train(model, train_loader, test_loader, optimizer, loss_fn, options)
   for epoch = 1, options.epochs do
     local bar = mascon.tqdm(train_loader, { desc = ("epoch %d/%d"):format(epoch, options.epochs),
       leave = false })
-    local train_loss, train_acc = M.train_step(model, train_loader, loss_fn, optimizer, device, bar)
-    local test_loss, test_acc = M.test_step(model, test_loader, loss_fn, device)
+    local train_loss, train_acc = M.train_step(model, train_loader, loss_fn, optimizer, device,
+      { bar = bar, scheduler = options.scheduler, steps = options.steps })
+    local test_loss, test_acc = M.test_step(model, test_loader, loss_fn, device, options)
     print(("Epoch: %d | train_loss: %.4f | train_acc: %.4f | test_loss: %.4f | test_acc: %.4f"):format(
       epoch, train_loss, train_acc, test_loss, test_acc))
     io.stdout:flush()
@@ -132,9 +165,11 @@ function M.plot_loss_curves(results, title)
   }, { title = title })
 end
 
---- Prints and returns accuracy, F1, precision and recall (means over the classes) of a model.
----@return number accuracy, number f1, number precision, number recall
-function M.calculate_performance(model, loader, class_names)
+--- Prints and returns accuracy, F1, precision and recall (means over the classes) of a model, and the
+--- heat map of its confusion matrix.
+---@param title? string of the heat map
+---@return number accuracy, number f1, number precision, number recall, mascon.plot.Figure heat_map
+function M.calculate_performance(model, loader, class_names, title)
   model:eval()
   local device, matrix = device_of(model), metrics.ConfusionMatrix(#class_names)
   mascon.inference_mode(function()
@@ -146,7 +181,19 @@ function M.calculate_performance(model, loader, class_names)
   local precision, recall = matrix:precision "macro", matrix:recall "macro"
   print(("Test | accuracy: %.4f | f1: %.4f | precision: %.4f | recall: %.4f"):format(accuracy, f1,
     precision, recall))
-  return accuracy, f1, precision, recall
+  local heat_map = plot.heatmap(matrix:values { normalize = "true" }, { xticks = class_names,
+    yticks = class_names, annot = true, xlabel = "predicted", ylabel = "true", title = title })
+  return accuracy, f1, precision, recall, heat_map
+end
+
+--- A picture of a batch with the name of its class as title.
+---@param X mascon.Tensor pictures {N, C, H, W}
+---@param y mascon.Tensor labels {N}
+---@param index? integer which one; any of them otherwise
+---@return mascon.plot.Figure
+function M.plot_sample(X, y, class_names, index)
+  index = index or mascon.randint(1, #y, {}):item()
+  return plot.images(X[{ { index, index } }], { titles = { class_names[y[index]:item()] } })
 end
 
 return M

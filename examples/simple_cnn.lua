@@ -30,6 +30,7 @@ local loaders, class_names = lecture.create_dataloaders(T.Compose { T.ToTensor()
   { batch_size = options.batch_size, num_workers = options.workers, root = options.data })
 local model = SimpleCNN(3, 10, #class_names):to(mascon.device(options.device))
 local results = lecture.train(model, loaders.train, loaders.val,
-  optim.Adam(model:parameters(), { lr = options.lr }), nn.CrossEntropyLoss(), { epochs = options.epochs })
+  optim.Adam(model:parameters(), { lr = options.lr }), nn.CrossEntropyLoss(),
+  { epochs = options.epochs, steps = options.steps })
 lecture.plot_loss_curves(results, "Simple CNN"):save(options.out .. "/simple_cnn.svg")
 lecture.calculate_performance(model, loaders.test, class_names)

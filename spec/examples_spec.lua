@@ -51,6 +51,35 @@ describe("simple_cnn.lua", function()
   end)
 end)
 
+--- Runs an example for two steps of two epochs; checks its lines and the pictures it writes.
+local function check_example(name, pictures)
+  local folder = new_folder()
+  local text, status = run(program .. " examples/" .. name .. " --epochs 2 --steps 2 --batch_size 8 --workers 1"
+    .. " --data " .. folder .. "/none --out " .. folder)
+  assert.equal("0", status)
+  assert.truthy(text:find "\nEpoch: 2 | train_loss: %d+%.%d+ | train_acc: %d+%.%d+ | test_loss: ")
+  assert.truthy(text:find "\nTest | accuracy: %d+%.%d+ | f1: %d+%.%d+ | precision: %d+%.%d+ | recall: %d+%.%d+\n$")
+  for _, picture in ipairs(pictures) do
+    local svg = io.open(folder .. "/" .. picture)
+    assert.truthy(svg, picture)
+    assert.truthy(svg:read "*a":find("</svg>", 1, true), picture)
+    svg:close()
+  end
+  os.execute("rm -rf '" .. folder .. "'")
+end
+
+describe("custom_cnn.lua", function()
+  it("trains and draws the lecture's pictures", function()
+    check_example("custom_cnn.lua", { "custom_cnn_sample.svg", "custom_cnn.svg", "custom_cnn_confusion.svg" })
+  end)
+end)
+
+describe("augment.lua", function()
+  it("trains and draws its pictures", function()
+    check_example("augment.lua", { "augment_pictures.svg", "augment.svg", "augment_confusion.svg" })
+  end)
+end)
+
 describe("the lecture's curves", function()
   it("can be drawn for a single epoch", function()
     local lecture = require "lecture"

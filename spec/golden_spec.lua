@@ -10,7 +10,8 @@ local methods = require "mascon.tensor".methods
 local read = require "mascon.tensor".read
 
 local C = layer.C
-local FAMILIES = { "elementwise", "activations", "reductions", "layers", "rearranging" }
+local FAMILIES = { "elementwise", "activations", "reductions", "layers", "normalisation",
+  "losses", "rearranging" }
 local WAYS = {
   { dtype = "float64", tolerance = 1e-9 },
   { dtype = "float32", tolerance = 1e-5 },
@@ -106,7 +107,7 @@ local function find(name)
   if name == "where" then -- as a method it takes its tensors in another order
     return mascon.where
   end
-  return methods[name] or mascon[name]
+  return methods[name] or rawget(mascon, name) or mascon.nn.functional[name]
 end
 
 local function run_case(tensors, case, way)

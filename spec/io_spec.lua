@@ -268,7 +268,7 @@ describe("save and load", function()
     local cases = {
       { "", "is empty" },
       { "version https://git-lfs.github.com/spec/v1\n", "git%-lfs pointer %(43 bytes%).*hint: git lfs pull" },
-      { "<!DOCTYPE html>\n<html>", 'HTML page %(starts with "<!DOCTYPE html>"%); the download failed' },
+      { "<!DOCTYPE html>\n<html>", 'HTML page %(starts with "<!DOCTYPE"%); the download failed' },
       { "\31\139\8\0", "gzip" },
       { "GGUF....", "GGUF" },
       { "\147NUMPY", "NumPy" },
@@ -276,9 +276,9 @@ describe("save and load", function()
       { "4\n1\n", "Torch7" },
       { "PYTORCH1", "PyTorch 1.0 preview" },
       { "PK\5\6" .. ("\0"):rep(18), "empty zip" },
-      { "PK\3\4" .. ("\0"):rep(18), "PyTorch files are not read by this version" },
-      { "\128\2\138\10\108\252\156\70\249\32\106\168\80\25\46", "PyTorch files are not read" },
-      { ("\0"):rep(257) .. "ustar\00000", "PyTorch files are not read" },
+      { "PK\3\4" .. ("\0"):rep(18), "no zip end record in 22 bytes" },
+      { "\128\2\138\10\108\252\156\70\249\32\106\168\80\25\46", "pickle: does not begin with PROTO" },
+      { ("\0"):rep(257) .. "ustar\00000", "the archive is cut off" },
       { "hello world", 'no known kind %(starts with "hello world"%)' },
     }
     for _, case in ipairs(cases) do

@@ -246,7 +246,7 @@ describe("a state dict", function()
   it("is copied into dtype and device of the module", function()
     local a, b = Net(4), Net(4):to "float64"
     local report = b:load_state_dict(a:state_dict())
-    assert.same({ missing = {}, unexpected = {} }, report)
+    assert.same({ missing = {}, unexpected = {}, different = {} }, report)
     assert.equal("float64", b.scale.dtype)
     assert.is_true(mascon.allclose(a.head.weight, b.head.weight))
   end)
@@ -277,7 +277,7 @@ describe("a state dict", function()
     sd["head.bias"], sd.other = nil, mascon.zeros { 1 }
     local text = message(net.load_state_dict, net, sd)
     assert.truthy(text:find("1 missing: head.bias; 1 unexpected: other", 1, true))
-    assert.same({ missing = { "head.bias" }, unexpected = { "other" } },
+    assert.same({ missing = { "head.bias" }, unexpected = { "other" }, different = {} },
       net:load_state_dict(sd, { strict = false }))
   end)
 

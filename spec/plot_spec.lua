@@ -97,6 +97,107 @@ describe("a figure", function()
     assert.truthy(text:find("* a   o b", 1, true))
   end)
 
+  it("of every kind is saved in every type, and nothing is cut off", function()
+    if not has_gnuplot() then
+      pending "gnuplot is not installed"
+      return
+    end
+    local path = os.tmpname()
+    local names = { "it's", 'a "b"', "c_d{e}^f" }
+    local figures = {
+      plot.heatmap({ { 1, 0.5, 0 }, { 0, 0 / 0, 1 } }, { xticks = names, yticks = { "x", "y\nz" }, annot = true,
+        title = "t", xlabel = "predicted", ylabel = "true" }),
+      plot.heatmap({ { 3 } }, { annot = true }),
+      plot.heatmap({ { 0 / 0, 1 / 0 } }, { annot = true }),
+      plot.heatmap(mascon.rand { 60, 70 }),
+      plot.images(mascon.rand { 3, 3, 5, 4 }, { titles = names, rows = 2, title = "pictures" }),
+      plot.images(mascon.zeros({ 1, 1, 1, 1 }, { dtype = "uint8" })),
+      plot.images { mascon.rand { 1, 2, 9 }, mascon.rand { 3, 300, 7 } },
+      plot.hist({ { "one", { 1, 2, 2, 0 / 0 } }, { "two", { 5 } } }, { bins = 4, title = "h" }),
+      plot.hist({ 2, 2 }, { density = true }),
+      plot.hist({ 0 / 0 }),
+      plot.scatter({ 1, 2, 3 }, { 1, 0 / 0, 2 }, { labels = { 2, 1, 2 }, names = { "a", "b" } }),
+      plot.scatter({ { "left", { 1 }, { 2 } }, { "right", { 1, 2 }, { 3, 4 } } }, { title = "s" }),
+      plot.scatter({ 0 }, { 0 }),
+    }
+    figures[#figures + 1] = plot.grid({ unpack(figures) }, { columns = 4, title = "all" })
+    for i, figure in ipairs(figures) do
+      for _, ending in ipairs(i % 4 == 1 and { "svg", "png", "pdf" } or { "svg" }) do
+        local name = path .. "." .. ending
+        figure:save(name)
+        assert.is_true(#read(name) > 1000, i .. ending)
+        os.remove(name)
+      end
+    end
+    figures[1]:save(path .. ".svg")
+    local svg = read(path .. ".svg")
+    for _, text in ipairs { "it's", "predicted", "c_d{e}^f", "0.50", "y z" } do
+      assert.truthy(svg:find(text, 1, true), text)
+    end
+    os.remove(path .. ".svg")
+    os.remove(path)
+  end)
+
+  it("of heat maps and pictures is drawn with blocks", function()
+    local heat = plot.heatmap({ { 1, 0 }, { 0.25, 0.5 } }, { xticks = { "cat", "dog" }, yticks = { "cat", "dog" },
+      annot = true, title = "T", xlabel = "predicted", ylabel = "true" })
+    assert.equal([[
+       T
+rows: true   columns: predicted
+      cat   dog
+cat  1.00█ 0.00 ]] .. "\n" .. [[
+dog  0.25░ 0.50▒]], heat:text { color = false })
+    local colored = heat:text { color = true }
+    assert.truthy(colored:find("\27[48;2;", 1, true))
+    assert.equal(2 + 1 + 2, #colored:gsub("[^\n]", "") + 1)
+    assert.equal("  1\n1   ██\n  empty .. full = 0 .. 1", plot.heatmap({ { 0, 1 } }):text { color = false })
+    local X = mascon.zeros { 2, 1, 8, 8 }
+    X[{ 2 }] = 1
+    local text = plot.images(X, { titles = { "black", "white" }, rows = 1 }):text { color = false, width = 22 }
+    local lines = {}
+    for line in text:gmatch "[^\n]+" do
+      lines[#lines + 1] = line
+    end
+    assert.equal("black       white", lines[1])
+    assert.equal((" "):rep(12) .. ("█"):rep(10), lines[2])
+    assert.equal(1 + 5, #lines)
+    assert.truthy(plot.images(X):text({ color = true }):find("▀", 1, true))
+  end)
+
+  it("of points and counts is drawn with characters", function()
+    local text = plot.scatter({ 1, 2 }, { 1, 2 }, { labels = { "a", "b" } }):text { width = 40, height = 6 }
+    assert.truthy(text:find("* a   o b", 1, true))
+    assert.equal(2, select(2, text:gsub("%*", "")))
+    text = plot.hist({ 1, 2, 2, 3 }, { bins = 2, title = "H" }):text { width = 40 }
+    assert.truthy(text:find "H\n +1 |#+ 1\n +2 |#+ 3$")
+  end)
+
+  it("counts as NumPy's histogram does", function()
+    local figure = plot.hist({ 0, 0.5, 1, 1, 2, 5, 0 / 0 }, { bins = 2, range = { 0, 2 } })
+    assert.same({ 2, 3 }, figure.series[1].counts)
+    figure = plot.hist({ 0, 1, 1, 4 }, { bins = 4, density = true })
+    assert.same({ 0.25, 0.5, 0, 0.25 }, figure.series[1].counts)
+  end)
+
+  it("has a heat map whose colours grow lighter evenly and whose numbers can be read", function()
+    local map = require("mascon.plot.colour").map
+    local function luminance(r, g, b)
+      local function linear(v)
+        v = v / 255
+        return v <= 0.04045 and v / 12.92 or ((v + 0.055) / 1.055) ^ 2.4
+      end
+      return 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
+    end
+    local last = -1
+    for i = 0, 50 do
+      local light = luminance(map(i / 50))
+      assert.is_true(light > last)
+      last = light
+      local on = require("mascon.plot.colour").text_on(i / 50) == 0xffffff and 1 or luminance(26, 26, 26)
+      assert.is_true((math.max(on, light) + 0.05) / (math.min(on, light) + 0.05) > 3, i)
+    end
+  end)
+
   it("refuses what it cannot draw", function()
     assert.truthy(message(plot.lines, 5):find("lines: argument 1 is 5", 1, true))
     assert.truthy(message(plot.lines, {}):find("no series given", 1, true))
@@ -106,5 +207,24 @@ describe("a figure", function()
     assert.truthy(message(plot.lines, { a = { 1 } }, { titel = "x" }):find('did you mean "title"?', 1, true))
     assert.truthy(message(plot.grid, {}):find("grid: argument 1 is missing", 1, true))
     assert.truthy(message(plot.grid, { 5 }):find("grid: element 1 is 5", 1, true))
+    local function refused(text, f, ...)
+      local said = message(f, ...)
+      assert.truthy(said:find(text, 1, true), said)
+    end
+    refused("heatmap: argument 1 is {2}; expected {rows, columns}", plot.heatmap, mascon.zeros { 2 })
+    refused("row 2 has 1 values, row 1 has 2", plot.heatmap, { { 1, 2 }, { 3 } })
+    refused("xticks has 1 names; expected 2", plot.heatmap, { { 1, 2 } }, { xticks = { "a" } })
+    refused('fmt is "%d %d"', plot.heatmap, { { 1 } }, { fmt = "%d %d" })
+    refused("vmin 2 is above vmax 1", plot.heatmap, { { 1 } }, { vmin = 2, vmax = 1 })
+    refused("argument 1 is {3, 4, 5}; expected {N, C, H, W}\nhint: x:unsqueeze(1)", plot.images,
+      mascon.zeros { 3, 4, 5 })
+    refused("pictures have 2 channels", plot.images, mascon.zeros { 1, 2, 4, 5 })
+    refused("pictures are int64", plot.images, mascon.zeros({ 1, 1, 2, 2 }, { dtype = "int64" }))
+    refused("titles has 1 names; expected 2", plot.images, mascon.zeros { 2, 1, 2, 2 }, { titles = { "a" } })
+    refused("there is nothing to draw", plot.images, mascon.zeros { 0, 1, 2, 2 })
+    refused("500 pictures; at most 400", plot.images, mascon.zeros { 500, 1, 1, 1 })
+    refused("range is not {low, high}", plot.hist, { 1 }, { range = { 2, 1 } })
+    refused("x has 1 values, y has 2", plot.scatter, { 1 }, { 1, 2 })
+    refused("labels is a list of 1; expected a list of 2", plot.scatter, { 1, 2 }, { 1, 2 }, { labels = { 1 } })
   end)
 end)

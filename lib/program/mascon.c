@@ -1,19 +1,11 @@
-/* mascon.c: the program `mascon`, which runs Lua scripts with mascon at hand.
+/* mascon.c: the program `mascon`, which runs Lua scripts with mascon at hand, and the interactive session.
  *
- * It owns one Lua state, always closed at the end so that finalisers run, and the process's SIGINT
- * handler, which the library never installs.
- *
- * Ctrl-C. The handler throws nothing. The first one sets the library's flag (every mascon operation,
- * loader wait and progress line looks at it) and a hook that interpreted code meets at its next
- * instruction. Compiled loops meet no hook; if they call mascon or print they meet the flag. A second
- * Ctrl-C that finds the flag still up ends the process at once. Who raises the error takes the flag
- * down, so a script that caught it can be interrupted again.
+ * It owns one Lua state, always closed at the end so that finalisers run. Ctrl-C is interrupt.c, the
+ * terminal repl.c; what the session says and does is lua/mascon/repl.
  */
 #include <dlfcn.h>
-#include <errno.h>
 #include <limits.h>
-#include <pthread.h>
-#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +17,8 @@
 #include <lualib.h>
 
 #include "mascon.h"
-
-enum { EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+#include "program/interrupt.h"
+#include "program/repl.h"
 
 /* What main hands to the protected part, and what comes back. */
 typedef struct program {
@@ -36,123 +28,17 @@ typedef struct program {
 } program;
 
 static const char usage_text[] =
-    "usage: mascon script.lua [ARGS]     run a script (its arguments are in `...` and `arg`)\n"
-    "       mascon -e CODE [script.lua [ARGS]]   run CODE, then the script if there is one\n"
-    "       mascon - [ARGS]              run a script that is read from standard input\n"
-    "       mascon --version | --help\n";
-
-/* ---- Ctrl-C ------------------------------------------------------------------------------ */
-
-static lua_State *main_state; /* NULL while no script runs */
-static pthread_t main_thread;
-static volatile sig_atomic_t interrupts;
-
-/* Runs at the next interpreted instruction after a Ctrl-C. */
-static void raise_interrupt(lua_State *L, lua_Debug *ar) {
-    lua_sethook(L, NULL, 0, 0);
-    if (!mascon_interrupted()) return;
-    lua_getinfo(L, "Sl", ar);
-    if (ar->currentline > 0) luaL_error(L, "%s:%d: interrupted", ar->short_src, ar->currentline);
-    luaL_error(L, "interrupted");
-}
-
-static void on_sigint(int signal_number) {
-    static const char message[] = "\ninterrupted: the script did not stop at the first Ctrl-C\n";
-    int saved = errno;
-    if (!pthread_equal(pthread_self(), main_thread)) {
-        /* A worker thread must not touch the Lua state. */
-        pthread_kill(main_thread, signal_number);
-    } else if (mascon_interrupted()) {
-        ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
-        (void)written;
-        _exit(EXIT_INTERRUPTED);
-    } else {
-        interrupts = 1;
-        mascon_interrupt();
-        if (main_state) {
-            lua_sethook(main_state, raise_interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
-        }
-    }
-    errno = saved;
-}
-
-static void catch_sigint(lua_State *L) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_sigint;
-    action.sa_flags = SA_RESTART; /* a write or read of the script goes on */
-    sigemptyset(&action.sa_mask);
-    main_thread = pthread_self();
-    main_state = L;
-    sigaction(SIGINT, &action, NULL);
-}
-
-/* Before the state is closed: from here on Ctrl-C ends the process. */
-static void release_sigint(void) {
-    signal(SIGINT, SIG_DFL);
-    main_state = NULL;
-}
-
-/* ---- print, io.write, file:write and os.exit --------------------------------------------- */
-
-/* A loop that only prints must end at Ctrl-C too, also when it is compiled. Each function below
- * stands in front of the original, its upvalue 1, and changes nothing of the output. */
-
-static int forward(lua_State *L) {
-    int n = lua_gettop(L);
-    if (mascon_interrupted()) return luaL_error(L, "interrupted");
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, n, LUA_MULTRET);
-    return lua_gettop(L);
-}
-
-/* A bad argument is found here and not in the original, which would not know its name and position:
- * those come from the Lua code that calls. */
-static int forward_write(lua_State *L) {
-    int first = lua_isuserdata(L, 1) ? 2 : 1;
-    for (int i = first; i <= lua_gettop(L); i++) luaL_checklstring(L, i, NULL);
-    return forward(L);
-}
-
-/* os.exit with the state closed, whatever its second argument. */
-static int close_and_exit(lua_State *L) {
-    int n = lua_gettop(L);
-    release_sigint();
-    lua_pushvalue(L, lua_upvalueindex(1));
-    if (n > 0) {
-        lua_pushvalue(L, 1);
-    } else {
-        lua_pushnil(L);
-    }
-    lua_pushboolean(L, 1);
-    lua_call(L, 2, 0);
-    return 0;
-}
-
-/* Replaces field name of the table at the top. */
-static void stand_before(lua_State *L, const char *name, lua_CFunction function) {
-    lua_getfield(L, -1, name);
-    lua_pushcclosure(L, function, 1);
-    lua_setfield(L, -2, name);
-}
-
-static void guard_output(lua_State *L) {
-    lua_pushvalue(L, LUA_GLOBALSINDEX);
-    stand_before(L, "print", forward);
-    lua_getfield(L, -1, "os");
-    stand_before(L, "exit", close_and_exit);
-    lua_pop(L, 1);
-    lua_getfield(L, -1, "io");
-    stand_before(L, "write", forward_write);
-    lua_getfield(L, -1, "stdout");
-    if (lua_getmetatable(L, -1)) {
-        lua_getfield(L, -1, "__index");
-        stand_before(L, "write", forward_write);
-        lua_pop(L, 2);
-    }
-    lua_pop(L, 3);
-}
+    "usage: mascon                       an interactive session (a script, where input is no "
+    "terminal)\n"
+    "       mascon [OPTION]... [script.lua [ARGS]]   run a script (its arguments: `...` and "
+    "`arg`)\n"
+    "       mascon [OPTION]... - [ARGS]  run a script that is read from standard input\n"
+    "       mascon info                  versions, devices, processor features, libraries\n"
+    "options:\n"
+    "  -e CODE     run CODE first\n"
+    "  -l MODULE   require MODULE first\n"
+    "  -i          an interactive session after the script and CODE\n"
+    "  --version   --help\n";
 
 /* ---- Where things are -------------------------------------------------------------------- */
 
@@ -251,36 +137,26 @@ static void add_frame(lua_State *L, luaL_Buffer *b, const lua_Debug *ar) {
     luaL_addvalue(b);
 }
 
-/* Message handler: the message, then the frames of the script. All frames are shown with
- * MASCON_DEBUG set, and where none is the script's. */
-static int explain(lua_State *L) {
+/* All frames are shown with MASCON_DEBUG set. */
+void program_push_traceback(lua_State *L, int or_all) {
     enum { MAX_FRAMES = 40 };
     lua_Debug ar;
     luaL_Buffer b;
-    if (luaL_callmeta(L, 1, "__tostring") && lua_isstring(L, -1)) {
-        lua_replace(L, 1);
-    } else if (!lua_isstring(L, 1)) {
-        lua_settop(L, 1);
-        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
-        lua_replace(L, 1);
-    }
-    lua_settop(L, 1);
     lua_getfield(L, LUA_REGISTRYINDEX, "mascon.lua"); /* stays on the stack while it is used */
-    const char *lua_folder = lua_tostring(L, 2), *debug = getenv("MASCON_DEBUG");
+    int folder_at = lua_gettop(L);
+    const char *lua_folder = lua_tostring(L, -1), *debug = getenv("MASCON_DEBUG");
+    if (!lua_folder) lua_folder = "";
     int all = debug && *debug && strcmp(debug, "0") != 0;
     int shown = 0, own = 0, level;
     for (level = 1; !all && lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "S", &ar);
-        own += !is_noise(&ar, lua_folder ? lua_folder : "");
+        own += !is_noise(&ar, lua_folder);
     }
-    if (own == 0) all = 1;
+    if (own == 0 && or_all) all = 1;
     luaL_buffinit(L, &b);
-    lua_pushvalue(L, 1);
-    luaL_addvalue(&b);
     for (level = 1; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Snl", &ar);
-        if (all ? strcmp(ar.what, "C") == 0 && !(debug && *debug)
-                : is_noise(&ar, lua_folder ? lua_folder : "")) {
+        if (all ? strcmp(ar.what, "C") == 0 && !(debug && *debug) : is_noise(&ar, lua_folder)) {
             continue;
         }
         if (shown == 0) luaL_addstring(&b, "\nstack traceback:");
@@ -291,6 +167,21 @@ static int explain(lua_State *L) {
         add_frame(L, &b, &ar);
     }
     luaL_pushresult(&b);
+    lua_remove(L, folder_at);
+}
+
+/* Message handler: the message, then the frames of the script. */
+static int explain(lua_State *L) {
+    if (luaL_callmeta(L, 1, "__tostring") && lua_isstring(L, -1)) {
+        lua_replace(L, 1);
+    } else if (!lua_isstring(L, 1)) {
+        lua_settop(L, 1);
+        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+        lua_replace(L, 1);
+    }
+    lua_settop(L, 1);
+    program_push_traceback(L, 1);
+    lua_concat(L, 2);
     return 1;
 }
 
@@ -299,7 +190,7 @@ static int report(lua_State *L) {
     const char *message = lua_tostring(L, -1);
     fflush(stdout);
     fprintf(stderr, "mascon: %s\n", message ? message : "(error without a message)");
-    int interrupted = interrupts && message && strstr(message, "interrupted") != NULL;
+    int interrupted = interrupt_seen() && message && strstr(message, "interrupted") != NULL;
     lua_pop(L, 1);
     return interrupted ? EXIT_INTERRUPTED : EXIT_ERROR;
 }
@@ -344,45 +235,77 @@ static void set_arg(lua_State *L, int argc, char **argv, int script) {
     lua_setglobal(L, "arg");
 }
 
+static int run_require(lua_State *L, const char *name) {
+    lua_getglobal(L, "require");
+    lua_pushstring(L, name);
+    return call(L, 1);
+}
+
+/* Calls field of the Lua module with the terminal's functions. */
+static int run_session(lua_State *L, const char *module, const char *field) {
+    static const char code[] =
+        "local module, field, terminal = ... require(module)[field](terminal)";
+    if (luaL_loadbuffer(L, code, sizeof code - 1, "=mascon")) return report(L);
+    lua_pushstring(L, module);
+    lua_pushstring(L, field);
+    repl_push_terminal(L);
+    return call(L, 3);
+}
+
 static int usage_error(const char *format, const char *what) {
     fprintf(stderr, format, what);
     fputs(usage_text, stderr);
     return EXIT_USAGE;
 }
 
+/* 1 where an option takes the next word. main has checked that the word follows. */
+static int takes_word(const char *option) {
+    return strcmp(option, "-e") == 0 || strcmp(option, "-l") == 0;
+}
+
 /* Protected: runs everything that the command line asks for. */
 static int run(lua_State *L) {
     program *p = lua_touserdata(L, 1);
-    int argc = p->argc, i = 1, codes = 0;
+    int argc = p->argc, i = 1, codes = 0, session = 0;
     char **argv = p->argv;
     lua_settop(L, 0);
     for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
-        if (strcmp(argv[i], "-e") == 0) {
-            codes++;
-            i++; /* main has checked that CODE follows */
+        if (takes_word(argv[i])) {
+            codes += argv[i][1] == 'e';
+            i++;
+        } else if (strcmp(argv[i], "-i") == 0) {
+            session = 1;
         } else if (strcmp(argv[i], "--") == 0) {
             i++;
             break;
         }
     }
-    /* Without a script to name, standard input is the script, unless there was code to run. */
-    int from_input = i < argc ? strcmp(argv[i], "-") == 0 : codes == 0;
-    const char *script = i < argc && !from_input ? argv[i] : NULL;
+    /* Nothing to run opens a session on a terminal; elsewhere standard input is the script. */
+    if (i >= argc && codes == 0 && isatty(STDIN_FILENO)) session = 1;
+    int from_input = i < argc ? strcmp(argv[i], "-") == 0 : codes == 0 && !session;
+    int info = i < argc && i == argc - 1 && strcmp(argv[i], "info") == 0;
+    const char *script = i < argc && !from_input && !info ? argv[i] : NULL;
 
     /* The collector rests while the libraries are opened. */
     lua_gc(L, LUA_GCSTOP, 0);
     luaL_openlibs(L);
     lua_gc(L, LUA_GCRESTART, 0);
     set_paths(L, script);
-    guard_output(L);
+    interrupt_guard_output(L);
     set_arg(L, argc, argv, i);
-    catch_sigint(L);
+    interrupt_catch(L);
     for (int k = 1; k < i && p->status == 0; k++) {
-        if (strcmp(argv[k], "-e") == 0) p->status = run_code(L, argv[++k]);
+        if (strcmp(argv[k], "-e") == 0)
+            p->status = run_code(L, argv[++k]);
+        else if (strcmp(argv[k], "-l") == 0)
+            p->status = run_require(L, argv[++k]);
     }
     if (p->status == 0 && (script || from_input)) {
         p->status = run_script(L, script, argc, argv, i);
+    } else if (p->status == 0 && info) {
+        p->status = run_session(L, "mascon.repl.info", "print");
     }
+    if (session) p->status = run_session(L, "mascon.repl", "start");
     return 0;
 }
 
@@ -397,11 +320,9 @@ int main(int argc, char **argv) {
             return 0;
         }
         if (strcmp(argv[i], "--") == 0) break;
-        if (strcmp(argv[i], "-e") != 0) return usage_error("mascon: unknown option %s\n", argv[i]);
-        if (++i == argc) return usage_error("mascon: %s needs code to run\n", "-e");
-    }
-    if (argc == 1 && isatty(STDIN_FILENO)) {
-        return usage_error("mascon: %s\n", "the interactive session comes in a later version");
+        if (strcmp(argv[i], "-i") == 0) continue;
+        if (!takes_word(argv[i])) return usage_error("mascon: unknown option %s\n", argv[i]);
+        if (++i == argc) return usage_error("mascon: %s needs a word after it\n", argv[i - 1]);
     }
     /* A line of output appears when it is written, also in a log or a pipe. */
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
@@ -412,7 +333,8 @@ int main(int argc, char **argv) {
     }
     program p = {argc, argv, 0};
     if (lua_cpcall(L, run, &p)) p.status = report(L);
-    release_sigint();
+    interrupt_release();
+    repl_close();
     lua_close(L);
     return p.status;
 }

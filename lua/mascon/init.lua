@@ -46,7 +46,12 @@ local parts = {
   datasets = { "mascon.datasets" }, transforms = { "mascon.transforms" },
   metrics = { "mascon.metrics" }, plot = { "mascon.plot" }, tqdm = { "mascon.tqdm" },
   save = { "mascon.io", "save" }, load = { "mascon.io", "load" }, help = { "mascon.help", "help" },
+  EarlyStopping = { "mascon.early_stopping" }, checkpoint = { "mascon.checkpoint" },
+  save_checkpoint = { "mascon.checkpoint", "save" }, load_checkpoint = { "mascon.checkpoint", "load" },
+  image = { "mascon.image" }, models = { "mascon.models" },
+  features = { "mascon.features", "features" },
   memory = { "mascon.memory", "memory" }, profile = { "mascon.profile", "profile" },
+  utils = { "mascon.utils" },
 }
 
 local method_functions = { "bmm", "outer", "split", "chunk" }

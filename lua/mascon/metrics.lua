@@ -5,6 +5,7 @@
 local create = require "mascon.create"
 local layer = require "mascon.ffi"
 local options = require "mascon.options"
+local text = require "mascon.text"
 
 local is_tensor = layer.is_tensor
 local M = {}
@@ -151,11 +152,6 @@ local function names_of(prefix, classes, given)
   return names
 end
 
---- Characters of a text in UTF-8.
-local function width_of(s)
-  return select(2, s:gsub("[^\128-\191]", ""))
-end
-
 --- scikit-learn's layout: a row for each class that occurs, then the accuracy and the averages.
 local function report(prefix, tally, given)
   local o = options.read(prefix, given, {
@@ -165,12 +161,11 @@ local function report(prefix, tally, given)
   local names = names_of(prefix, classes, o.target_names)
   local width = math.max(#"weighted avg", o.digits)
   for _, name in ipairs(names) do
-    width = math.max(width, width_of(name))
+    width = math.max(width, text.width(name))
   end
   local lines = {}
   local function line(name, ...)
-    lines[#lines + 1] = (" "):rep(width - width_of(name)) .. name .. " "
-      .. table.concat({ ... })
+    lines[#lines + 1] = text.pad(name, -width) .. " " .. table.concat({ ... })
   end
   local function cell(v)
     return (" %9s"):format(type(v) == "number" and ("%." .. o.digits .. "f"):format(v) or v)

@@ -156,6 +156,22 @@ end
 
 M.required = setmetatable({}, { __tostring = function() return "required" end })
 
+local asked = false -- whether the next specification is wanted, and not values
+
+--- The specification of the options of a function or class of mascon: calls it until it reads its
+--- options, which is the first thing it does. Nothing is made.
+---@param fn function
+---@param ... any arguments that stand before the options
+---@return table? spec, string? prefix
+function M.specification(fn, ...)
+  asked = true
+  local good, answer = pcall(fn, ...)
+  asked = false
+  if not good and type(answer) == "table" and answer.specification then
+    return answer.specification, answer.prefix
+  end
+end
+
 --- Reads a table of options against a specification, in the order of the specification.
 ---@param prefix string class or function name for messages
 ---@param given table? what the user passed; only string keys are looked at
@@ -163,6 +179,9 @@ M.required = setmetatable({}, { __tostring = function() return "required" end })
 ---  `options.required` makes the option obligatory, a type may name several kinds ("number|table")
 ---@return table values by name
 function M.read(prefix, given, spec)
+  if asked then
+    error({ specification = spec, prefix = prefix }, 0)
+  end
   local values = {}
   if given ~= nil and type(given) ~= "table" then
     M.fail(prefix, ("options are a %s; expected a table"):format(type(given)))

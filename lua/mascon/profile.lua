@@ -22,7 +22,8 @@ function Profile:__tostring()
 end
 
 --- Runs fn and returns a table of rows {op, calls, ms, share, bytes, conversions, kernel}, slowest
---- first, with the totals ms and wall_ms and the list `sites` of layout conversions. Prints well.
+--- first, and last a row "lua" for the time between the calls of operations; with the totals ms and
+--- wall_ms and the list `sites` of layout conversions. Prints well.
 ---@param fn function
 function M.profile(fn, ...)
   options.check("profile", { "fn", nil, "function" }, fn)
@@ -55,6 +56,12 @@ function M.profile(fn, ...)
     rows.sites[i + 1] = layer.string(C.mascon_conversion_site(i))
   end
   table.sort(rows, function(a, b) return a.ms > b.ms end)
+  local between = math.max(0, wall - rows.ms)
+  rows[#rows + 1] = {
+    op = "lua", calls = 0, ms = between, share = between / wall, bytes = 0, conversions = 0,
+    kernel = "between calls",
+  }
+  rows.ms = rows.ms + between
   return rows
 end
 

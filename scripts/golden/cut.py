@@ -16,11 +16,8 @@ error of mascon's, no such option, too large, or enough samples of that kind.
 A file is a safetensors file of flat names; its metadata "cases" is a Lua table.
 """
 
-import json
-import math
 import os
 import random
-import struct
 import sys
 import zlib
 
@@ -28,77 +25,12 @@ import torch
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.opinfo.core import SampleInput
 
-sys.dont_write_bytecode = True  # leaves nothing beside ops.py
+sys.dont_write_bytecode = True  # leaves nothing beside these scripts
 from ops import FAMILIES  # noqa: E402
+from store import FOLDER, Lua, Store, lua  # noqa: E402
 
-FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "spec", "golden")
 MAX_ELEMENTS = 400  # of each tensor
 MAX_BYTES = 24000  # of one sample; of equally good samples the smaller ones are kept
-
-# ---- Files ----
-
-
-class Lua(str):
-    """A piece of Lua text that stands for itself."""
-
-
-def lua(value):
-    """The Lua literal of a value."""
-    if isinstance(value, Lua):
-        return str(value)
-    if value is None:
-        return "nil"
-    if value is True or value is False:
-        return str(value).lower()
-    if isinstance(value, str):
-        return json.dumps(value)
-    if isinstance(value, (int, float)):
-        if value != value:
-            return "0/0"
-        if math.isinf(value):
-            return "1/0" if value > 0 else "-1/0"
-        return repr(value)
-    if isinstance(value, (list, tuple)):
-        return "{" + ",".join(lua(v) for v in value) + "}"
-    return "{" + ",".join(f'["{k}"]={lua(v)}' if k == "end" else f"{k}={lua(v)}"
-                          for k, v in value.items()) + "}"
-
-
-DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64", torch.int32: "I32",
-          torch.uint8: "U8", torch.bool: "BOOL"}
-
-
-class Store:
-    """The tensors of one file; equal ones are stored once."""
-
-    def __init__(self):
-        self.names, self.tensors = {}, []
-
-    def add(self, tensor):
-        tensor = tensor.detach().contiguous()
-        data = tensor.reshape(-1).numpy().tobytes()
-        key = (tensor.dtype, tuple(tensor.shape), data)
-        if key not in self.names:
-            self.names[key] = f"t{len(self.tensors) + 1}"
-            self.tensors.append((self.names[key], tensor, data))
-        return self.names[key]
-
-    def write(self, family, metadata):
-        header, at = {"__metadata__": dict(metadata, torch=torch.__version__.split("+")[0])}, 0
-        ordered = sorted(self.tensors, key=lambda t: -t[1].element_size())  # keeps data aligned
-        for name, tensor, data in ordered:
-            header[name] = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape),
-                            "data_offsets": [at, at + len(data)]}
-            at += len(data)
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        path = os.path.join(FOLDER, family + ".safetensors")
-        with open(path, "wb") as f:
-            f.write(struct.pack("<Q", len(text)) + text)
-            for _, _, data in ordered:
-                f.write(data)
-        return os.path.getsize(path)
-
 
 # ---- Samples ----
 
@@ -161,6 +93,8 @@ def option(name, kind, value):
         return name, value if isinstance(value, (int, str)) else whole_list(name, value)
     if kind == "unbiased":
         return "correction", 1 if value else 0
+    if kind.startswith("as="):
+        return kind[3:], list(value) if isinstance(value, (list, tuple)) else value
     if kind == "label":
         return name, value + 1 if value >= 0 else value
     if kind == "positive":

@@ -1,5 +1,7 @@
 """ops.py: which of PyTorch's ops are compared with which of mascon's, and with what samples."""
 
+import math
+
 import torch
 from torch.testing._internal.opinfo.core import SampleInput
 
@@ -18,6 +20,7 @@ MAX_SAMPLES = 12  # of each op
 #   positive     mascon refuses values below 1
 #   classes      -1 stands for not given
 #   unbiased     PyTorch's other name for correction = 1
+#   as=NAME      mascon's option NAME has PyTorch's value
 #   drop         has no influence on the values
 #   never        only None, False and "" are expressible
 #   =X           only the value X is expressible
@@ -171,6 +174,72 @@ def cross_entropies():
             "weight": weight, "label_smoothing": 0.2, "reduction": reduction})
 
 
+def positive_eps(sample):
+    if sample.kwargs.get("eps", 1) < 0 or not 0 <= sample.kwargs.get("momentum", 0.1) <= 1:
+        return "refused: eps below 0, momentum outside of [0, 1]"
+    shape = sample.args[0] if sample.args else None
+    if isinstance(shape, (tuple, list)) and math.prod(shape) < 3:
+        return "gradients over 2 values are rounding alone"
+
+
+def normalised_in_batches(sample):
+    if positive_eps(sample):
+        return positive_eps(sample)
+    if sample.input.dim() < 2:
+        return "refused: no channels"
+    running = sample.args[0] if sample.args else sample.kwargs.get("running_mean")
+    training = sample.kwargs.get("training", False)
+    if not training and running is None:
+        return "refused: no statistics to normalise by"
+    if training and sample.input.numel() == sample.input.shape[1]:
+        return "refused: 1 value per channel"
+
+
+def batch_norms():
+    for shape in ((4, 3), (3, 2, 5), (2, 3, 4, 3), (2, 2, 3, 2, 2)):
+        c = shape[1]
+        for training in (True, False):
+            yield SampleInput(some(shape), args=(some(c).detach(), some(c).detach() ** 2 + 0.1),
+                              kwargs={"weight": some(c), "bias": some(c), "training": training,
+                                      "momentum": 0.3, "eps": 1e-3})
+
+
+def layer_norms():
+    for shape, sizes in (((4, 6), (6,)), ((2, 3, 5, 4), (5, 4)), ((3, 7), (3, 7))):
+        yield SampleInput(some(shape), args=(sizes,), kwargs={"weight": some(sizes),
+                                                              "bias": some(sizes), "eps": 1e-3})
+        yield SampleInput(some(shape), args=(sizes,), kwargs={})
+
+
+def antialiased():
+    for mode in ("bilinear", "bicubic"):
+        for size in ((3, 4), (9, 2), (11, 13)):
+            for align_corners in (False, True):
+                yield SampleInput(some((1, 2, 7, 8)), kwargs={
+                    "size": size, "mode": mode, "antialias": True, "align_corners": align_corners})
+
+
+def small_output_padding(sample):
+    stride = sample.kwargs.get("stride", 1)
+    extra_rows = sample.kwargs.get("output_padding", 0)
+    pairs = [v if isinstance(v, (tuple, list)) else (v, v) for v in (extra_rows, stride)]
+    if any(a >= b for a, b in zip(*pairs)):
+        return "refused: output_padding that is not smaller than the stride"
+    return batch_only(sample)
+
+
+def sequences_only(sample):
+    if sample.input.dim() != 3:
+        return "decided: sequences come in batches, {N, C, L}"
+
+
+def equal_pairs(sample):
+    if sample.input.shape != sample.args[0].shape:
+        return "refused: input and target of different shapes"
+    if sample.input.numel() == 0 and sample.kwargs.get("reduction", "mean") == "mean":
+        return "decided: the mean over 0 targets is refused"
+
+
 def pictures_with_ties():
     x = torch.tensor([[1, 1, 0, 2], [1, 1, 2, 2], [0, NAN, 0, 0], [-INF, 0, 0, 0]]).double()
     yield SampleInput(x.reshape(1, 1, 4, 4).requires_grad_(), args=(2,))
@@ -274,6 +343,50 @@ FAMILIES = {
             "cross_entropy", "target:index weight:tensor size_average:never ignore_index:label "
             "reduce:never reduction:value label_smoothing:value", order="input target weight",
             no_grad="target weight", check=scores_in_batches, extra=cross_entropies),
+    },
+    "normalisation": {
+        "nn.functional.batch_norm": Op(
+            "batch_norm", "running_mean:tensor running_var:tensor weight:tensor bias:tensor "
+            "training:value momentum:value eps:value",
+            order="input running_mean running_var weight bias", check=normalised_in_batches,
+            extra=batch_norms),
+        "nn.functional.layer_norm": Op(
+            "layer_norm", "normalized_shape:as=sizes weight:tensor bias:tensor eps:value",
+            order="input weight bias", check=positive_eps, extra=layer_norms),
+        "nn.functional.group_norm": Op(
+            "group_norm", "num_groups:as=groups weight:tensor bias:tensor eps:value",
+            order="input weight bias", check=positive_eps),
+        **{f"nn.functional.interpolate.{mode}": Op(
+            "interpolate", "size:pair scale_factor:value mode:value align_corners:value "
+            "recompute_scale_factor:never antialias:value", check=batch_only,
+            extra=antialiased if mode == "bilinear" else None)
+           for mode in "nearest nearest-exact bilinear bicubic".split()},
+        "nn.functional.conv1d": Op(
+            "conv1d", "weight:tensor bias:tensor stride:pair padding:pair dilation:pair "
+            "groups:value", check=sequences_only),
+        "nn.functional.conv_transpose2d": Op(
+            "conv_transpose2d", "weight:tensor bias:tensor stride:pair padding:pair "
+            "output_padding:pair groups:value dilation:pair", check=small_output_padding),
+        "nn.functional.embedding": Op(
+            "embedding", "index:index padding_idx:never max_norm:never norm_type:drop "
+            "scale_grad_by_freq:never sparse:never", order="index input"),
+    },
+    "losses": {
+        "nn.functional.nll_loss": Op(
+            "nll_loss", "target:index weight:tensor size_average:never ignore_index:label "
+            "reduce:never reduction:value", order="input target weight", no_grad="target weight",
+            check=scores_in_batches),
+        "nn.functional.mse_loss": Op(
+            "mse_loss", "target:tensor size_average:never reduce:never reduction:value",
+            check=equal_pairs),
+        "nn.functional.l1_loss": Op(
+            "l1_loss", "target:tensor size_average:never reduce:never reduction:value",
+            check=equal_pairs),
+        "nn.functional.binary_cross_entropy_with_logits": Op(
+            "binary_cross_entropy_with_logits", "target:tensor weight:tensor size_average:never "
+            "reduce:never reduction:value pos_weight:tensor",
+            order="input target weight pos_weight", no_grad="weight pos_weight",
+            check=equal_pairs),
     },
     "rearranging": {
         "cat": Op("cat", "dim:dim", check=one_rank), "stack": Op("stack", "dim:dim"),

@@ -1,5 +1,6 @@
 --- nn.functional: the operations of the table under the names that PyTorch users look for.
 
+local composed = require "mascon.nn.composed"
 local op = require "mascon.op"
 local options = require "mascon.options"
 
@@ -10,12 +11,15 @@ local function names()
       list[#list + 1] = row.name
     end
   end
+  for name in pairs(composed.functions) do
+    list[#list + 1] = name
+  end
   return list
 end
 
 return setmetatable({}, {
   __index = function(self, name)
-    local f = type(name) == "string" and op.find(name) or nil
+    local f = type(name) == "string" and (composed.functions[name] or op.find(name)) or nil
     if not f then
       local nearest = type(name) == "string" and options.nearest(name, names())
       options.fail("nn.functional", ("there is no function %s"):format(options.show(name)),

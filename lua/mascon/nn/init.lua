@@ -10,9 +10,11 @@ local nn = {
   is_module = module.is_module,
   init = require "mascon.nn.initialise",
   functional = require "mascon.nn.functional",
+  utils = require "mascon.nn.utils",
 }
 
-for _, part in ipairs { "containers", "layers", "activations", "losses" } do
+for _, part in ipairs { "containers", "layers", "activations", "losses", "normalisation",
+  "pictures", "embedding", "element_losses" } do
   for name, class in pairs(require("mascon.nn." .. part)) do
     if type(class) == "table" then -- the classes; helpers are functions
       nn[name] = class

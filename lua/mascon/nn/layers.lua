@@ -114,6 +114,9 @@ local function with_parameters(self, weight, n_bias, o)
   end
 end
 
+-- for the files of other layers
+M.pair, M.text, M.factory, M.with_parameters = pair, text, factory, with_parameters
+
 -- Conv2d ------------------------------------------------------------------------------------------------
 
 ---@class mascon.nn.Conv2d: mascon.nn.Module

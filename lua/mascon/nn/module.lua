@@ -438,6 +438,15 @@ function Module:num_parameters(given)
   return count
 end
 
+--- A table of the modules with output shapes, parameters and memory for a batch of the given sizes:
+--- print(net:summary{1, 3, 32, 32}).
+---@param sizes integer[]|mascon.Tensor|table several inputs: a list of sizes or tensors
+---@param given? table dtype
+---@return mascon.nn.Summary
+function Module:summary(sizes, given)
+  return require("mascon.nn.summary").make(self, sizes, given)
+end
+
 -- Buffers and state -----------------------------------------------------------------------------------
 
 --- Makes a tensor part of the module's state without being a parameter.
@@ -483,7 +492,8 @@ end
 ---@param sd table<string, mascon.Tensor>
 ---@param given? table strict = true; strip: prefix to take off the names; except: list of names, or
 ---  of modules by name, to leave alone
----@return table report {missing = {names}, unexpected = {names}}
+---@return table report {missing = {names}, unexpected = {names}, different = {names}}: the last have
+---  another shape
 function Module:load_state_dict(sd, given)
   if type(sd) ~= "table" or is_module(sd) then
     options.fail("load_state_dict", ("argument 1 is %s; expected a table of tensors by name")

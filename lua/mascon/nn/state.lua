@@ -90,8 +90,34 @@ local function common_prefix(given, wanted)
   return prefix
 end
 
+--- The one entry of sd that is a table of tensors, as checkpoints have it under "state_dict"; nil where
+--- there is none or more than one.
+local function nested(sd)
+  local found, count
+  for name, inner in pairs(sd) do
+    if type(inner) == "table" and next(inner) ~= nil then
+      local tensors, all = 0, true
+      for key, t in pairs(inner) do
+        all = all and type(key) == "string" and is_tensor(t)
+        tensors = tensors + 1
+      end
+      if all and found then
+        return nil
+      elseif all then
+        found, count = name, tensors
+      end
+    end
+  end
+  return found, count
+end
+
 local function stripped(sd, strip)
   local given = {}
+  local inside, count = nested(sd)
+  if inside ~= nil then
+    options.fail("load_state_dict", ("the tensors lie one level deeper: entry %s is a table of %d tensors")
+      :format(options.show(inside), count), ("load_state_dict(checkpoint[%s])"):format(options.show(inside)))
+  end
   for name, t in pairs(sd) do
     if type(name) ~= "string" or not is_tensor(t) then
       options.fail("load_state_dict", ("entry %s is %s; expected tensors under names")
@@ -105,11 +131,17 @@ local function stripped(sd, strip)
   return given
 end
 
-local function check_names(entries, given, excepted, n_given)
+--- Counters that PyTorch's files have had only since 0.4.1.
+local function may_be_absent(name)
+  return name == "num_batches_tracked" or name:match "%.num_batches_tracked$" ~= nil
+end
+
+--- Raises where names are missing or unexpected; wrong: text about shapes that differ as well, or nil.
+local function check_names(entries, given, excepted, n_given, wrong)
   local wanted, missing_names, unexpected = {}, {}, {}
   for _, entry in ipairs(entries) do
     wanted[entry[1]] = true
-    if not given[entry[1]] and not excepted(entry[1]) then
+    if not given[entry[1]] and not excepted(entry[1]) and not may_be_absent(entry[1]) then
       missing_names[#missing_names + 1] = entry[1]
     end
   end
@@ -134,10 +166,12 @@ local function check_names(entries, given, excepted, n_given)
   if #unexpected > 0 then
     parts[#parts + 1] = ("%d unexpected: %s"):format(#unexpected, name_list(unexpected))
   end
+  parts[#parts + 1] = wrong
   options.fail("load_state_dict", table.concat(parts, "; "), "strict = false loads what fits")
 end
 
-local function check_shapes(entries, given, excepted)
+--- Text about the shapes that differ and the first module they belong to; nil where none does.
+local function wrong_shapes(entries, given, excepted)
   local different, total, owner = {}, 0, nil
   for _, entry in ipairs(entries) do
     local t = given[entry[1]]
@@ -156,8 +190,7 @@ local function check_shapes(entries, given, excepted)
       shown[i] = different[i]
     end
     local more = #different > 8 and ("; and %d more"):format(#different - 8) or ""
-    options.fail("load_state_dict", ("%d of %d differ: %s%s"):format(#different, total,
-      table.concat(shown, "; "), more), ('strict = false, or except = {"%s"}'):format(owner))
+    return ("%d of %d differ: %s%s"):format(#different, total, table.concat(shown, "; "), more), owner
   end
 end
 
@@ -182,10 +215,13 @@ function M.load(entries, sd, given)
     return begins_with_any(name, read.except)
   end
   if read.strict then
-    check_names(entries, tensors, excepted, n_given)
-    check_shapes(entries, tensors, excepted)
+    local wrong, owner = wrong_shapes(entries, tensors, excepted)
+    check_names(entries, tensors, excepted, n_given, wrong)
+    if wrong then
+      options.fail("load_state_dict", wrong, ('strict = false, or except = {"%s"}'):format(owner))
+    end
   end
-  local report, known = { missing = {}, unexpected = {} }, {}
+  local report, known = { missing = {}, unexpected = {}, different = {} }, {}
   autograd.no_grad(function()
     for _, entry in ipairs(entries) do
       local name, t = entry[1], entry[2]
@@ -194,7 +230,9 @@ function M.load(entries, sd, given)
       if not excepted(name) then
         if source and same_shape(source, t) then
           t:copy_(source:detach():to(t.device))
-        else
+        elseif source then
+          table.insert(report.different, name)
+        elseif not may_be_absent(name) then
           table.insert(report.missing, name)
         end
       end

@@ -76,6 +76,22 @@ local function put_tensors(row, name, args, n)
   return at
 end
 
+--- An option that must be given may stand before the optional tensors, as in layer_norm(x, {sizes},
+--- weight, bias): moves it behind them.
+local function behind_tensors(row, args, n)
+  local at = row.required + 1
+  local v = args[at]
+  if v == nil or is_tensor(v) or not row.attrs[1] or not row.attrs[1].required then
+    return args
+  end
+  while at < n and at <= #row.inputs and (args[at + 1] == nil or is_tensor(args[at + 1])) do
+    args[at] = args[at + 1]
+    at = at + 1
+  end
+  args[at] = v
+  return args
+end
+
 --- A number in the place of a tensor of a two-input op: option `other`, and `swap` where it is first.
 local function put_number(row, name, args)
   local other, swap = row.by_name.other, row.by_name.swap
@@ -105,7 +121,7 @@ function M.general(row, name, in_place, n, ...)
     call.n_src = 1
     first = 3
   else
-    first = put_tensors(row, name, args, n)
+    first = put_tensors(row, name, behind_tensors(row, args, n), n)
     local last = args[n]
     if row.by_name.other and not is_tensor(args[2])
       and not (type(last) == "table" and last.other ~= nil) then

@@ -65,6 +65,10 @@ local function read_row(id)
       reader(row, fields)
     end
   end
+  row.required = 0 -- position of the last input that must be given
+  for i, input in ipairs(row.inputs) do
+    row.required = input.optional and row.required or i
+  end
   row.by_name = {}
   for _, attr in ipairs(row.attrs) do
     row.by_name[attr.name] = attr

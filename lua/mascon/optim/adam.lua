@@ -1,4 +1,4 @@
---- optim.Adam, in one fused operation per step.
+--- optim.Adam and optim.AdamW, in one fused operation per step.
 
 local op = require "mascon.op"
 local optimizer = require "mascon.optim.optimizer"
@@ -12,24 +12,25 @@ local Adam = {
     { "amsgrad", false, "boolean" }, { "maximize", false, "boolean" },
   },
   state_names = { "exp_avg", "exp_avg_sq", "max_exp_avg_sq" },
+  fixed = { decoupled_weight_decay = false },
 }
 
-function Adam.check_options(group)
+function Adam.check_options(group, name)
   if #group.betas ~= 2 then
-    options.fail("Adam", ("betas has %d values; expected 2"):format(#group.betas))
+    options.fail(name, ("betas has %d values; expected 2"):format(#group.betas))
   end
   for i, beta in ipairs(group.betas) do
-    options.check("Adam", { ("betas[%d]"):format(i), nil, "number" }, beta)
+    options.check(name, { ("betas[%d]"):format(i), nil, "number" }, beta)
     if not (beta >= 0 and beta < 1) then
-      options.fail("Adam", ("betas[%d] is %s; must be at least 0 and below 1"):format(i,
+      options.fail(name, ("betas[%d] is %s; must be at least 0 and below 1"):format(i,
         options.show(beta)))
     end
   end
 end
 
-function Adam.new_state(_, p)
-  return { step = 0, exp_avg = optimizer.zeros_like(p, "Adam"),
-    exp_avg_sq = optimizer.zeros_like(p, "Adam") }
+function Adam:new_state(p)
+  return { step = 0, exp_avg = optimizer.zeros_like(p, self.class_name),
+    exp_avg_sq = optimizer.zeros_like(p, self.class_name) }
 end
 
 function Adam.key(s)
@@ -43,11 +44,12 @@ function Adam:run(group, params, grads, n)
   given.lr, given.eps, given.weight_decay = group.lr, group.eps, group.weight_decay
   given.beta1, given.beta2 = group.betas[1], group.betas[2]
   given.amsgrad, given.maximize = group.amsgrad, group.maximize
+  given.decoupled = self.fixed.decoupled_weight_decay
   given.step = self.state[params[1]].step + 1
   if group.amsgrad then
     for i = 1, n do
       local s = self.state[params[i]]
-      s.max_exp_avg_sq = s.max_exp_avg_sq or optimizer.zeros_like(params[i], "Adam")
+      s.max_exp_avg_sq = s.max_exp_avg_sq or optimizer.zeros_like(params[i], self.class_name)
     end
   end
   op.run_list("adam", self:list(params, grads, n, group.amsgrad and with_largest or plain), given)
@@ -57,6 +59,18 @@ function Adam:run(group, params, grads, n)
   end
 end
 
---- optim.Adam(params, {lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0, amsgrad = false,
---- maximize = false})
-return optimizer.define(Adam)
+--- The same with decay taken from the parameter itself, apart from the gradient.
+local AdamW = setmetatable({
+  class_name = "AdamW",
+  spec = { unpack(Adam.spec) },
+  fixed = { decoupled_weight_decay = true },
+}, { __index = Adam })
+AdamW.spec[4] = { "weight_decay", 1e-2, "number", min = 0 }
+
+return {
+  --- optim.Adam(params, {lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0, amsgrad = false,
+  --- maximize = false})
+  Adam = optimizer.define(Adam),
+  --- optim.AdamW(params, {...}): as Adam, with weight_decay = 0.01
+  AdamW = optimizer.define(AdamW),
+}

@@ -62,7 +62,7 @@ local function read_group(self, given)
   end
   local group = options.read(self.class_name, merged, self.spec)
   if self.check_options then
-    self.check_options(group)
+    self.check_options(group, self.class_name)
   end
   group.params = {}
   for i, p in ipairs(params) do
@@ -285,9 +285,10 @@ function Optimizer:state_dict()
   return sd
 end
 
--- Switches between implementations of the same arithmetic, in files that PyTorch wrote.
+-- In files that PyTorch wrote: switches between implementations of the same arithmetic, and what its
+-- schedulers keep in the groups.
 local foreign = { foreach = true, capturable = true, differentiable = true, fused = true,
-  decoupled_weight_decay = true }
+  initial_lr = true, max_lr = true, min_lr = true, max_momentum = true, base_momentum = true }
 
 local function load_group(self, group, saved)
   local known, values = {}, {}
@@ -297,14 +298,14 @@ local function load_group(self, group, saved)
   for k, v in pairs(saved) do
     if known[k] then
       values[k] = copy_value(v)
-    elseif k ~= "params" and (not foreign[k] or k == "decoupled_weight_decay" and v == true) then
+    elseif k ~= "params" and not foreign[k] and not (self.fixed and self.fixed[k] == v) then
       options.fail(self.class_name, ("the state dict has the option %s, which it does not know")
         :format(options.show(k)), "is it of another optimizer?")
     end
   end
   local read = options.read(self.class_name, values, self.spec)
   if self.check_options then
-    self.check_options(read)
+    self.check_options(read, self.class_name)
   end
   return function()
     for k, v in pairs(read) do
@@ -336,10 +337,10 @@ local function load_entry(self, p, number, saved)
   return s
 end
 
---- Takes over state and options; the number of groups and of their parameters must agree. Nothing is
---- changed when something does not fit.
+--- Checks a state dict against this optimizer and makes the new state; nothing is changed yet.
 ---@param sd table as state_dict gives, or PyTorch's
-function Optimizer:load_state_dict(sd)
+---@return fun() takes state and options over
+function Optimizer:prepare_state_dict(sd)
   local name = self.class_name
   if type(sd) ~= "table" or type(sd.param_groups) ~= "table" or type(sd.state) ~= "table" then
     options.fail(name, "load_state_dict takes a table with state and param_groups")
@@ -363,10 +364,19 @@ function Optimizer:load_state_dict(sd)
       number = number + 1
     end
   end
-  self.state = loaded
-  for _, apply in ipairs(finish) do
-    apply()
+  return function()
+    self.state = loaded
+    for _, apply in ipairs(finish) do
+      apply()
+    end
   end
+end
+
+--- Takes over state and options; the number of groups and of their parameters must agree. Nothing is
+--- changed when something does not fit.
+---@param sd table as state_dict gives, or PyTorch's
+function Optimizer:load_state_dict(sd)
+  self:prepare_state_dict(sd)()
 end
 
 -- Classes -------------------------------------------------------------------------------------------
@@ -406,7 +416,9 @@ end
 ---@param class table class_name, spec, state_names, key(state, group), new_state, run, check_options?
 ---@return fun(params: table, given?: table): table
 local function define(class)
-  setmetatable(class, { __index = Optimizer })
+  if getmetatable(class) == nil then
+    setmetatable(class, { __index = Optimizer })
+  end
   local mt = { class = class, __index = Optimizer.__index, __newindex = Optimizer.__newindex,
     __tostring = Optimizer.__tostring }
   return function(params, given)
@@ -429,4 +441,10 @@ local function define(class)
   end
 end
 
-return { define = define, zeros_like = zeros_like }
+--- Whether v is an optimizer.
+local function is_optimizer(v)
+  local mt = type(v) == "table" and getmetatable(v)
+  return type(mt) == "table" and mt.__index == Optimizer.__index
+end
+
+return { define = define, zeros_like = zeros_like, is_optimizer = is_optimizer }

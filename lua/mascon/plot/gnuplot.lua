@@ -2,12 +2,10 @@
 -- gnuplot reads a script from a temporary file. Texts stand in single quotes, where it interprets nothing.
 
 local options = require "mascon.options"
-local numbers = require "mascon.plot.range"
+local panels = require "mascon.plot.panels"
 
-local is_finite, range = numbers.is_finite, numbers.range
+local quote = panels.quote
 local M = {}
-
-local colours = { "#2f6db5", "#d9772b", "#3a923a", "#b03a3a", "#7b62a8", "#7f5f3f", "#c774ab", "#6f6f6f" }
 
 -- The program -----------------------------------------------------------------------------------------
 
@@ -64,145 +62,36 @@ end
 
 -- The script --------------------------------------------------------------------------------------------
 
---- A text for gnuplot; line breaks become spaces.
-local function quote(s)
-  return "'" .. s:gsub("[%c]", " "):gsub("'", "''") .. "'"
-end
-
-local function number(v)
-  return is_finite(v) and ("%.9g"):format(v) or "?"
-end
-
---- "set xrange" where gnuplot's own choice would fail: a single value, or none.
-local function set_range(out, axis, low, high)
-  if not low then
-    low, high = 0, 1
-  elseif low == high then
-    local margin = low ~= 0 and math.abs(low) * 0.1 or 1
-    low, high = low - margin, high + margin
-  else
-    return
-  end
-  out[#out + 1] = ("set %srange [%s:%s]"):format(axis, number(low), number(high))
-end
-
-local function whole_steps(series)
-  local low, high = range(series, "x")
-  for _, s in ipairs(series) do
-    for _, v in ipairs(s.x) do
-      if v ~= math.floor(v) then
-        return false
-      end
-    end
-  end
-  return low ~= nil and high - low <= 15
-end
-
-local function has_point(s)
-  for j = 1, #s.y do
-    if is_finite(s.x[j]) and is_finite(s.y[j]) then
-      return true
-    end
-  end
-  return false
-end
-
---- The corner in which the names of the series hide the least of their lines.
-local function key_corner(series)
-  local x_low, x_high = range(series, "x")
-  local y_low, y_high = range(series, "y")
-  if not y_low or x_low == x_high or y_low == y_high then
-    return "top right"
-  end
-  local hits = { 0, 0, 0, 0 } -- top right, bottom right, top left, bottom left
-  local function count(x, y)
-    local u, v = (x - x_low) / (x_high - x_low), (y - y_low) / (y_high - y_low)
-    if v > 0.7 or v < 0.3 then
-      local corner = (u > 0.5 and 1 or 3) + (v > 0.7 and 0 or 1)
-      hits[corner] = hits[corner] + 1
-    end
-  end
-  for _, s in ipairs(series) do
-    for j = 2, #s.y do
-      for k = 0, 8 do -- places along the line between two values
-        count(s.x[j - 1] + (s.x[j] - s.x[j - 1]) * k / 8, s.y[j - 1] + (s.y[j] - s.y[j - 1]) * k / 8)
-      end
-    end
-  end
-  local best = 1
-  for corner = 2, 4 do
-    best = hits[corner] < hits[best] and corner or best
-  end
-  return ({ "top right", "bottom right", "top left", "bottom left" })[best]
-end
-
-local panels = {}
-
---- Lines with a mark at each value where there are few.
-function panels.lines(f, out, name)
-  local parts = {}
-  for i, s in ipairs(f.series) do
-    out[#out + 1] = ("$%s_%d << EOD"):format(name, i)
-    for j = 1, #s.y do
-      out[#out + 1] = number(s.x[j]) .. " " .. number(s.y[j])
-    end
-    out[#out + 1] = "EOD"
-    local style = #s.y <= 60 and "linespoints pt 7 ps 0.5" or "lines"
-    -- a series without a single point cannot be read from data; it only has a name
-    local data = has_point(s) and ("$%s_%d using 1:2"):format(name, i) or "NaN"
-    parts[i] = ("%s with %s lw 2 lc rgb '%s' %s"):format(data, style,
-      colours[(i - 1) % #colours + 1], s.name and "title " .. quote(s.name) or "notitle")
-  end
-  set_range(out, "x", range(f.series, "x"))
-  set_range(out, "y", range(f.series, "y"))
-  if whole_steps(f.series) then
-    out[#out + 1] = "set xtics 1"
-  end
-  out[#out + 1] = "set key " .. key_corner(f.series)
-  out[#out + 1] = "plot " .. table.concat(parts, ", \\\n  ")
-end
-
-local function draw_panel(f, out, name)
-  out[#out + 1] = "set title " .. (f.title and quote(f.title) or "")
-  for _, axis in ipairs { "x", "y" } do
-    local label = f[axis .. "label"]
-    out[#out + 1] = ("set %slabel %s"):format(axis, label and quote(label) or "")
-    out[#out + 1] = ("set autoscale %s"):format(axis)
-    out[#out + 1] = ("set %stics autofreq nomirror"):format(axis)
-  end
-  panels[f.kind](f, out, name)
-end
-
 --- The commands that draw a figure, after a terminal has been set.
 ---@param f mascon.plot.Figure
+---@param size number of the font
 ---@return string
-function M.script(f)
+function M.script(f, size)
   local out = {
     "set termoption noenhanced",
     "set encoding utf8",
     "set datafile missing '?'",
-    "set border 3 lc rgb '#555555'",
-    "set grid lc rgb '#dddddd' lt 1 lw 1",
   }
   if f.kind == "grid" then
     out[#out + 1] = ("set multiplot layout %d,%d %s"):format(f.rows, f.columns,
-      f.title and "title " .. quote(f.title) or "")
+      f.title and ("title %s font ',%g'"):format(quote(f.title), size + 3) or "")
     for i, panel in ipairs(f.panels) do
-      draw_panel(panel, out, "panel" .. i)
+      panels.draw(panel, out, "panel" .. i, size)
     end
     out[#out + 1] = "unset multiplot"
   else
-    draw_panel(f, out, "panel1")
+    panels.draw(f, out, "panel1", size)
   end
   return table.concat(out, "\n") .. "\n"
 end
 
 -- Files -------------------------------------------------------------------------------------------------
 
+local sizes = { svg = 13, png = 11, pdf = 10 } -- of the fonts
 local terminals = {
-  svg = "svg size %d,%d dynamic background '#ffffff' font 'Helvetica,13'",
-  png = "pngcairo size %d,%d background '#ffffff' font 'Sans,11'",
-  pdf = "pdfcairo size %.3fin,%.3fin background '#ffffff' font 'Sans,9'",
+  svg = "svg size %d,%d dynamic background '#ffffff' font 'Helvetica,%d'",
+  png = "pngcairo size %d,%d background '#ffffff' font 'Sans,%d'",
+  pdf = "pdfcairo size %.3fin,%.3fin background '#ffffff' font 'Sans,%d'",
 }
 
 local function check_writable(path)
@@ -225,12 +114,31 @@ local function check_writable(path)
   return before ~= nil
 end
 
+--- Asks viewers of an SVG file to keep the pixels of pictures sharp, as the other types do.
+local function keep_pixels(path)
+  local svg = read_file(path)
+  local sharp, n = svg:gsub("<image ", "<image style='image-rendering: pixelated' ")
+  if n > 0 then
+    local file, why = io.open(path, "wb")
+    local good = file
+    if file then
+      good, why = file:write(sharp)
+      local closed, closing = file:close()
+      good, why = good and closed, why or closing
+    end
+    if not good then
+      options.fail("save", ("%s cannot be written: %s"):format(path, why))
+    end
+  end
+end
+
 --- Writes a figure to a file.
 ---@param f mascon.plot.Figure
 ---@param path string
 function M.save(f, path)
   local ending = path:match "%.(%w+)$"
-  local terminal = ending and terminals[ending:lower()]
+  ending = ending and ending:lower()
+  local terminal, size = terminals[ending or ""], sizes[ending or ""]
   if not terminal then
     options.fail("save", ("%s does not end in .svg, .png or .pdf"):format(options.show(path)))
   elseif path:find "%c" then
@@ -239,16 +147,19 @@ function M.save(f, path)
   need_gnuplot "save"
   local existed = check_writable(path)
   local width, height = f.width, f.height
-  if ending:lower() == "pdf" then
+  if ending == "pdf" then
     width, height = width / 96, height / 96
   end
   local failure = run("save", ("set terminal %s\nset output %s\n%sset output\n"):format(
-    terminal:format(width, height), quote(path), M.script(f)), "")
+    terminal:format(width, height, size), quote(path), M.script(f, size)), "")
   if failure then
     if not existed then
       os.remove(path)
     end
     options.fail("save", ("gnuplot could not draw %s: %s"):format(path, failure))
+  end
+  if ending == "svg" then
+    keep_pixels(path)
   end
 end
 
@@ -262,7 +173,7 @@ function M.show(f)
     options.fail("show", "there is no display", 'fig:save "figure.png", or print(fig:text())')
   end
   need_gnuplot "show"
-  local failure = run("show", M.script(f), "-persist")
+  local failure = run("show", M.script(f, sizes.png), "-persist")
   if failure then
     options.fail("show", ("gnuplot opened no window: %s"):format(failure),
       "gnuplot-nox has none; gnuplot-qt or gnuplot-x11 do")
