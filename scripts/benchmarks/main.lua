@@ -24,15 +24,17 @@ end
 
 local known = {
   w1 = { title = "W1: training step of SimpleCNN, batch 32", torch = { "eager", "channels_last", "compiled" } },
+  w2 = { title = "W2: training step of CustomCNN, batch 32", torch = { "eager", "channels_last", "compiled" } },
+  w4_custom = { title = "W4: inference of CustomCNN, one picture", torch = { "eager", "channels_last", "compiled" } },
   w4 = { title = "W4: inference of SimpleCNN, one picture", torch = { "eager", "channels_last", "compiled" } },
   epoch = { title = "epoch of the lecture's script, loader included", torch = { "workers0", "workers2" },
     rounds = 2 },
   start = { title = "process start to require \"mascon\"", torch = { "import" } },
 }
 if #chosen == 0 then
-  chosen = { "start", "w1", "w4" }
+  chosen = { "start", "w1", "w2", "w4", "w4_custom" }
   if os.getenv "MASCON_DATA" then
-    chosen[4] = "epoch"
+    chosen[#chosen + 1] = "epoch"
   end
 end
 

@@ -25,6 +25,25 @@ class SimpleCNN(nn.Module):
         return self.classifier(self.conv_block_1(x))
 
 
+def block(source, to):
+    return nn.Sequential(
+        nn.Conv2d(source, to, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(to),
+        nn.Conv2d(to, to, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(to),
+        nn.MaxPool2d(2), nn.Dropout(0.25))
+
+
+class CustomCNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.Sequential(block(3, 32), block(32, 64), block(64, 128), block(128, 256))
+        self.classifier = nn.Sequential(
+            nn.Flatten(), nn.Linear(1024, 512), nn.ReLU(), nn.BatchNorm1d(512), nn.Dropout(0.5),
+            nn.Linear(512, 1024), nn.ReLU(), nn.BatchNorm1d(1024), nn.Dropout(0.5), nn.Linear(1024, 10))
+
+    def forward(self, x):
+        return self.classifier(self.blocks(x))
+
+
 def prepare(model, x):
     model, x = model.to(device), x.to(device)
     if config == "channels_last":
@@ -53,13 +72,26 @@ def w1():
     return training_step(model, x, torch.randint(0, 10, (32,)).to(device))
 
 
-def w4():
-    model, x = prepare(SimpleCNN().eval(), torch.rand(1, 3, 32, 32))
+def w2():
+    model, x = prepare(CustomCNN(), torch.rand(32, 3, 32, 32))
+    return training_step(model, x, torch.randint(0, 10, (32,)).to(device))
+
+
+def inference(model):
+    model, x = prepare(model.eval(), torch.rand(1, 3, 32, 32))
 
     def forward():
         with torch.inference_mode():
             return model(x)
     return forward
+
+
+def w4():
+    return inference(SimpleCNN())
+
+
+def w4_custom():
+    return inference(CustomCNN())
 
 
 def epoch():
@@ -104,7 +136,7 @@ def epoch():
     return run
 
 
-fn = {"w1": w1, "w4": w4, "epoch": epoch}[name]()
+fn = {"w1": w1, "w2": w2, "w4": w4, "w4_custom": w4_custom, "epoch": epoch}[name]()
 times = []
 if name == "epoch":
     begun = time.perf_counter()

@@ -18,6 +18,27 @@ function SimpleCNN:forward(x)
   return self.classifier(self.conv_block_1(x))
 end
 
+local CustomCNN = nn.Module:extend "CustomCNN"
+
+local function block(from, to)
+  return nn.Sequential(
+    nn.Conv2d(from, to, { kernel_size = 3, padding = 1 }), nn.ReLU(), nn.BatchNorm2d(to),
+    nn.Conv2d(to, to, { kernel_size = 3, padding = 1 }), nn.ReLU(), nn.BatchNorm2d(to),
+    nn.MaxPool2d(2), nn.Dropout(0.25))
+end
+
+function CustomCNN:init()
+  self.block_1, self.block_2 = block(3, 32), block(32, 64)
+  self.block_3, self.block_4 = block(64, 128), block(128, 256)
+  self.classifier = nn.Sequential(nn.Flatten(),
+    nn.Linear(1024, 512), nn.ReLU(), nn.BatchNorm1d(512), nn.Dropout(0.5),
+    nn.Linear(512, 1024), nn.ReLU(), nn.BatchNorm1d(1024), nn.Dropout(0.5), nn.Linear(1024, 10))
+end
+
+function CustomCNN:forward(x)
+  return self.classifier(self.block_4(self.block_3(self.block_2(self.block_1(x)))))
+end
+
 --- Calls fn until the seconds are over; the milliseconds of each call after a warm-up.
 local function measure(fn, seconds)
   local warm = now() + math.min(1, seconds / 3)
@@ -40,8 +61,8 @@ end
 
 local workloads = {}
 
-function workloads.w1(device)
-  local model = SimpleCNN():to(device)
+local function training_step(model, device)
+  model:to(device)
   local optimizer = optim.Adam(model:parameters(), { lr = 1e-3 })
   local loss_fn = nn.CrossEntropyLoss()
   local x, y = picture_batch(32):to(device), mascon.randint(1, 10, { 32 }):to(device)
@@ -54,8 +75,16 @@ function workloads.w1(device)
   end
 end
 
-function workloads.w4(device)
-  local model = SimpleCNN():to(device):eval()
+function workloads.w1(device)
+  return training_step(SimpleCNN(), device)
+end
+
+function workloads.w2(device)
+  return training_step(CustomCNN(), device)
+end
+
+local function inference(model, device)
+  model:to(device):eval()
   local x = picture_batch(1):to(device)
   local function forward()
     return model(x)
@@ -63,6 +92,14 @@ function workloads.w4(device)
   return function()
     return mascon.inference_mode(forward)
   end
+end
+
+function workloads.w4(device)
+  return inference(SimpleCNN(), device)
+end
+
+function workloads.w4_custom(device)
+  return inference(CustomCNN(), device)
 end
 
 --- Training on 40,000 pictures as the lecture's script does, loader included; one call is an epoch.

@@ -111,7 +111,7 @@ def main():
             lines.append(f'    ["{name}"] = {digest(seen)},')
     lines += ["  },", "  transforms = {"]
     for text, seen in transforms(picture(21, 34)):
-        lines.append(f"    {{ [[{text}]], {digest(seen)} }},")
+        lines += [f"    {{ [[{text}]],", f"      {digest(seen)} }},"]
     lines += ["  },", "}", ""]
     with open(os.path.join(FOLDER, "cases.lua"), "w", encoding="utf-8") as f:
         f.write("\n".join(lines))
