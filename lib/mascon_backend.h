@@ -95,10 +95,10 @@ mascon_status masconI_fail_at(const char *file, int line, mascon_status code, co
 mascon_status masconI_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Returns from the function with the status where it is not MASCON_OK. */
-#define MASCON_TRY(expression)                                                                     \
-    do {                                                                                           \
-        mascon_status try_status = (expression);                                                   \
-        if (try_status != MASCON_OK) return try_status;                                            \
+#define MASCON_TRY(expression)                          \
+    do {                                                \
+        mascon_status try_status = (expression);        \
+        if (try_status != MASCON_OK) return try_status; \
     } while (0)
 
 /* ---- Work in parallel (core/threads.c) ---- */

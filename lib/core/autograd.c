@@ -32,7 +32,8 @@ static mascon_status keep(mascon_tensor *t, int values, mascon_tensor **out) {
     }
     mascon_meta meta;
     masconI_like(&meta, &t->view);
-    return masconI_tensor_header(out, NULL, &meta, t->view.device, t->view.layout, t->view.stride, 0);
+    return masconI_tensor_header(out, NULL, &meta, t->view.device, t->view.layout, t->view.stride,
+                                 0);
 }
 
 static void note_saved(masconI_node *node, mascon_tensor **slot, int64_t version, int is_output) {
@@ -219,8 +220,9 @@ mascon_status mascon_node_new(uint64_t id, mascon_tensor **inputs, int32_t n_inp
     for (int32_t i = 0; i < n_outputs; i++) {
         MASCON_TRY(masconI_tensor_alive(outputs[i]));
         if (outputs[i]->node || outputs[i]->requires_grad) {
-            return masconI_fail(MASCON_E_STATE, "output %d of a function is a leaf that requires a "
-                                                "gradient or takes part in a graph already",
+            return masconI_fail(MASCON_E_STATE,
+                                "output %d of a function is a leaf that requires a "
+                                "gradient or takes part in a graph already",
                                 i + 1);
         }
     }

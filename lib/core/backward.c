@@ -201,12 +201,11 @@ static mascon_status check_finite(const masconI_node *node, mascon_tensor **dx) 
         MASCON_TRY(count_not_finite(dx[i], &bad));
         if (bad == 0) continue;
         char name[32];
-        return masconI_fail(MASCON_E_STATE,
-                            "gradient of %s (input %s) has %.0f values that are not finite%s%s%s",
-                            node->op ? node->op->name : "a function",
-                            node->op ? masconI_input_name(node->call.op, i, name) : "", bad,
-                            node->origin ? "; recorded at " : "", node->origin ? node->origin : "",
-                            "");
+        return masconI_fail(
+            MASCON_E_STATE, "gradient of %s (input %s) has %.0f values that are not finite%s%s%s",
+            node->op ? node->op->name : "a function",
+            node->op ? masconI_input_name(node->call.op, i, name) : "", bad,
+            node->origin ? "; recorded at " : "", node->origin ? node->origin : "", "");
     }
     return MASCON_OK;
 }
@@ -274,8 +273,9 @@ static mascon_status run_node(mascon_backward *b, masconI_node *node) {
 static mascon_status check_root(const mascon_tensor *root, const mascon_tensor *grad) {
     MASCON_TRY(masconI_tensor_alive(root));
     if (!masconI_needs_grad(root)) {
-        return masconI_fail(MASCON_E_STATE, "nothing to differentiate; no input has requires_grad "
-                                            "(inside no_grad? parameters frozen?)");
+        return masconI_fail(MASCON_E_STATE,
+                            "nothing to differentiate; no input has requires_grad "
+                            "(inside no_grad? parameters frozen?)");
     }
     char a[160], b[160];
     if (!grad) {

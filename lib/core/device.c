@@ -147,7 +147,8 @@ int32_t mascon_op_support(int32_t op, const char *name) {
     }
     if (strcmp(name, "cpu") == 0) {
         /* our fast kernels are float32 unless they copy or convert */
-        return masconI_backend_cpu.kernels[op] ? (int32_t)masconI_ops[op]->dtypes & MASCON_T_F32 : 0;
+        return masconI_backend_cpu.kernels[op] ? (int32_t)masconI_ops[op]->dtypes & MASCON_T_F32
+                                               : 0;
     }
     if (strcmp(name, "cuda") == 0) {
         mascon_device_count(MASCON_DEVICE_CUDA, NULL);

@@ -10,8 +10,8 @@
 
 #include "core/internal.h"
 
-#define EMBED(symbol, file)                                                                        \
-    __asm__(".pushsection .rodata\n" #symbol ":\n.incbin \"" file "\"\n.byte 0\n.popsection\n");    \
+#define EMBED(symbol, file)                                                                      \
+    __asm__(".pushsection .rodata\n" #symbol ":\n.incbin \"" file "\"\n.byte 0\n.popsection\n"); \
     extern const char symbol[] __attribute__((visibility("hidden")))
 
 EMBED(masconI_header_core, "mascon.h");

@@ -39,9 +39,9 @@ struct masconI_storage {
     size_t bytes;
     uint64_t anchor; /* foreign memory: queued when the storage dies; 0: the allocator's block */
     int32_t device;
-    int32_t writer;  /* the op that wrote last, for messages */
-    uint8_t foreign; /* from_blob: never freed here, never packed into a cache */
-    uint64_t id;     /* unique for the process: caches are keyed by it */
+    int32_t writer;                   /* the op that wrote last, for messages */
+    uint8_t foreign;                  /* from_blob: never freed here, never packed into a cache */
+    uint64_t id;                      /* unique for the process: caches are keyed by it */
     masconI_storage *next, *previous; /* list of live storages of a device, for the report */
 };
 
@@ -80,10 +80,10 @@ struct mascon_tensor {
     uint8_t requires_grad; /* leaf flag; for the rest: has a node */
     uint8_t released;      /* 1: no storage any more. 2: a saved tensor that was changed; `why` is
                               the whole sentence */
-    uint8_t alias;     /* made by a view op */
-    uint8_t inference; /* made under inference_mode */
-    int32_t output;    /* which output of node */
-    int64_t offset;    /* of view.data in the storage, in elements */
+    uint8_t alias;         /* made by a view op */
+    uint8_t inference;     /* made under inference_mode */
+    int32_t output;        /* which output of node */
+    int64_t offset;        /* of view.data in the storage, in elements */
     masconI_storage *storage; /* NULL: meta (shape only) or released */
     masconI_node *node;       /* who made it; NULL for leaves */
     mascon_tensor *grad;      /* leaves only */
@@ -137,13 +137,13 @@ struct masconI_node {
         masconI_node *node;  /* who made the input, or NULL */
         mascon_tensor *leaf; /* the input itself where it is a leaf that wants a gradient */
         int32_t output;
-    } *edges;
+    } * edges;
     uint8_t *need; /* per input */
     struct masconI_saved {
         mascon_tensor **slot; /* into call.src, call.dst or call.list */
         int64_t version;
         int32_t is_output;
-    } *saved;
+    } * saved;
     int32_t n_saved;
     uint8_t freed; /* an earlier backward took what was saved */
     char *origin;

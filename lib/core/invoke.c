@@ -15,8 +15,8 @@ typedef struct work {
     mascon_call *call;
     const mascon_op *op;
     const masconI_signature *signature;
-    int in_place;                            /* dst[0] == src[0] */
-    mascon_tensor *casts[MASCON_MAX_SRC];    /* promoted inputs, owned */
+    int in_place;                             /* dst[0] == src[0] */
+    mascon_tensor *casts[MASCON_MAX_SRC];     /* promoted inputs, owned */
     mascon_tensor *given_src[MASCON_MAX_SRC]; /* as the caller passed them */
     mascon_tensor *given_dst[MASCON_MAX_DST];
     int32_t device;
@@ -50,7 +50,8 @@ static mascon_status check_option(const mascon_attr *a, const double *slot) {
     int same = a->type == MASCON_ATTR_PADDING && slot[0] == -1 && slot[1] == -1;
     for (int i = first; i < n && !same; i++) {
         if (a->type != MASCON_ATTR_NUMBER && slot[i] != floor(slot[i])) {
-            return masconI_fail(MASCON_E_ARG, "%s is %g; expected a whole number", a->name, slot[i]);
+            return masconI_fail(MASCON_E_ARG, "%s is %g; expected a whole number", a->name,
+                                slot[i]);
         }
         if (a->type != MASCON_ATTR_NUMBER && fabs(slot[i]) > 0x1p53) {
             return masconI_fail(MASCON_E_ARG, "%s is %g; beyond 2^53", a->name, slot[i]);
@@ -192,8 +193,9 @@ static mascon_status check_in_place(work *w) {
     mascon_tensor *t = call->dst[0];
     if (!w->in_place) {
         if (masconI_will_record(call)) {
-            return masconI_fail(MASCON_E_UNSUPPORTED, "writing into a given tensor cannot be "
-                                                      "recorded; use no_grad");
+            return masconI_fail(MASCON_E_UNSUPPORTED,
+                                "writing into a given tensor cannot be "
+                                "recorded; use no_grad");
         }
         return MASCON_OK;
     }
@@ -210,8 +212,9 @@ static mascon_status check_in_place(work *w) {
         return masconI_hint("mascon.no_grad(function() ... end)");
     }
     if (t->alias && masconI_will_record(call)) {
-        masconI_fail(MASCON_E_STATE, "in-place change of a view of a tensor that takes part in a "
-                                     "graph");
+        masconI_fail(MASCON_E_STATE,
+                     "in-place change of a view of a tensor that takes part in a "
+                     "graph");
         return masconI_hint("x:clone()");
     }
     return MASCON_OK;
@@ -396,8 +399,9 @@ static mascon_status refuse_second_order(const work *w) {
     }
     for (int i = 0; i < w->call->n_src; i++) {
         if (masconI_needs_grad(w->call->src[i])) {
-            return masconI_fail(MASCON_E_UNSUPPORTED, "a gradient of a gradient was asked for; only "
-                                                      "first-order gradients are supported");
+            return masconI_fail(MASCON_E_UNSUPPORTED,
+                                "a gradient of a gradient was asked for; only "
+                                "first-order gradients are supported");
         }
     }
     return MASCON_OK;
@@ -522,7 +526,8 @@ void masconI_call_set(mascon_call *call, const char *name, double value) {
     for (int i = 0, slot = 0; i < op->n_attrs; i++) {
         int n = masconI_attr_slots(op->attrs[i].type);
         if (strcmp(op->attrs[i].name, name) == 0) {
-            int list = op->attrs[i].type == MASCON_ATTR_DIMS || op->attrs[i].type == MASCON_ATTR_SIZES;
+            int list =
+                op->attrs[i].type == MASCON_ATTR_DIMS || op->attrs[i].type == MASCON_ATTR_SIZES;
             if (list) { /* one value */
                 set_slot(call, slot, 1);
                 set_slot(call, slot + 1, value);

@@ -27,9 +27,12 @@ static int is_nhwc(const mascon_view *v) {
 
 int masconI_layout_fits(const mascon_view *v, int wish) {
     switch (wish) {
-    case MASCON_WISH_ROW: return v->contiguous;
-    case MASCON_WISH_NHWC: return is_nhwc(v);
-    default: return 1;
+        case MASCON_WISH_ROW:
+            return v->contiguous;
+        case MASCON_WISH_NHWC:
+            return is_nhwc(v);
+        default:
+            return 1;
     }
 }
 

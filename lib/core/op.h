@@ -86,12 +86,14 @@ typedef struct mascon_grad {
 
 typedef struct mascon_op {
     const char *name;
-    const char *inputs;  /* names; "?" marks an optional one; "tensors*" a list, "params* grads*" groups of equal length */
+    const char *
+        inputs; /* names; "?" marks an optional one; "tensors*" a list, "params* grads*" groups of equal length */
     const char *outputs; /* names. "" for an op that writes its inputs (optimizers) */
     const mascon_attr *attrs;
     int32_t n_attrs;
-    uint32_t flags;  /* MASCON_OP_* below */
-    uint32_t dtypes; /* bit per MASCON_DTYPE of src[0] (after promotion) that the op is defined for */
+    uint32_t flags; /* MASCON_OP_* below */
+    uint32_t
+        dtypes; /* bit per MASCON_DTYPE of src[0] (after promotion) that the op is defined for */
     const char *summary;
     const char *example; /* a line of Lua, or NULL */
     /* Checks the call and fills out[0..n_dst-1]. Sets call->n_dst where it varies. */
@@ -102,17 +104,18 @@ typedef struct mascon_op {
 } mascon_op;
 
 enum {
-    MASCON_OPF_NO_GRAD = 1,    /* not differentiable: outputs never require a gradient */
-    MASCON_OPF_BACKWARD = 2,   /* a backward op; not shown to Lua; NO_GRAD, and differentiating is an error */
-    MASCON_OPF_VIEW = 4,       /* dst[0] aliases src[0]; the core does it alone */
-    MASCON_OPF_LIST = 8,       /* inputs come in call->list */
-    MASCON_OPF_RANDOM = 16,    /* draws call->random */
-    MASCON_OPF_PROMOTE = 32,   /* src 0 and 1 are brought to their common dtype first */
-    MASCON_OPF_FLOAT = 64,     /* integer inputs become float32 first */
-    MASCON_OPF_IN_PLACE = 128, /* dst[0] may be src[0]: Lua offers name_ */
-    MASCON_OPF_WRITES = 256,   /* writes its inputs (optimizers): versions are bumped */
-    MASCON_OPF_CREATES = 512,  /* no inputs: device and dtype come from options */
-    MASCON_OPF_HIDDEN = 1024,  /* an internal op that Lua does not offer under its name */
+    MASCON_OPF_NO_GRAD = 1, /* not differentiable: outputs never require a gradient */
+    MASCON_OPF_BACKWARD =
+        2, /* a backward op; not shown to Lua; NO_GRAD, and differentiating is an error */
+    MASCON_OPF_VIEW = 4,        /* dst[0] aliases src[0]; the core does it alone */
+    MASCON_OPF_LIST = 8,        /* inputs come in call->list */
+    MASCON_OPF_RANDOM = 16,     /* draws call->random */
+    MASCON_OPF_PROMOTE = 32,    /* src 0 and 1 are brought to their common dtype first */
+    MASCON_OPF_FLOAT = 64,      /* integer inputs become float32 first */
+    MASCON_OPF_IN_PLACE = 128,  /* dst[0] may be src[0]: Lua offers name_ */
+    MASCON_OPF_WRITES = 256,    /* writes its inputs (optimizers): versions are bumped */
+    MASCON_OPF_CREATES = 512,   /* no inputs: device and dtype come from options */
+    MASCON_OPF_HIDDEN = 1024,   /* an internal op that Lua does not offer under its name */
     MASCON_OPF_NO_RECORD = 2048 /* refused while recording */
 };
 
@@ -145,7 +148,8 @@ mascon_status masconI_dim(double dim, int32_t ndim, int32_t *out);
 /* index negative from the end, checked against size. Fails as D33. */
 mascon_status masconI_index(double index, int32_t dim, int64_t size, int64_t *out);
 /* The dims of a DIMS option in slots attr[0..8] as flags per dimension; given == 0: all. */
-mascon_status masconI_dims(const double *attr, int given, int32_t ndim, uint8_t reduce[MASCON_MAX_DIMS]);
+mascon_status masconI_dims(const double *attr, int given, int32_t ndim,
+                           uint8_t reduce[MASCON_MAX_DIMS]);
 /* out's shape = the broadcast of both; fails as D16. */
 mascon_status masconI_broadcast(const mascon_view *a, const mascon_view *b, mascon_meta *out);
 /* out = same shape and dtype as v. */
@@ -168,7 +172,8 @@ int masconI_is_float(int32_t dtype);
  *   masconI_emit(MASCON_OP_mul, &dx, 2, (mascon_tensor *[]){dy, y}, NULL)
  *   masconI_emit(MASCON_OP_mul, &dx, 1, &dy, "other", 2.0, NULL)
  * A list-valued option (DIMS, SIZES) is set by masconI_call_begin below. */
-mascon_status masconI_emit(int32_t op, mascon_tensor **out, int32_t n_src, mascon_tensor *const *src, ...);
+mascon_status masconI_emit(int32_t op, mascon_tensor **out, int32_t n_src,
+                           mascon_tensor *const *src, ...);
 /* Prepares a call of an op for longer option lists: fill src and attr yourself, then mascon_invoke. */
 void masconI_call_init(mascon_call *call, int32_t op);
 void masconI_call_set(mascon_call *call, const char *name, double value);

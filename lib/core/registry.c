@@ -24,11 +24,14 @@ const mascon_op *const masconI_ops[MASCON_OP_COUNT] = {
 
 int masconI_attr_slots(mascon_attr_type type) {
     switch (type) {
-    case MASCON_ATTR_PAIR:
-    case MASCON_ATTR_PADDING: return 2;
-    case MASCON_ATTR_DIMS:
-    case MASCON_ATTR_SIZES: return 1 + MASCON_MAX_DIMS;
-    default: return 1;
+        case MASCON_ATTR_PAIR:
+        case MASCON_ATTR_PADDING:
+            return 2;
+        case MASCON_ATTR_DIMS:
+        case MASCON_ATTR_SIZES:
+            return 1 + MASCON_MAX_DIMS;
+        default:
+            return 1;
     }
 }
 
@@ -63,8 +66,9 @@ static int has_word(const char *list, const char *word, size_t length) {
 
 static mascon_status check_row(const mascon_op *op) {
     if (!op->name || !op->inputs || !op->outputs || !op->summary || !op->infer) {
-        return masconI_fail(MASCON_E_STATE, "op table: a row lacks name, inputs, outputs, summary "
-                                            "or shape rule: %s",
+        return masconI_fail(MASCON_E_STATE,
+                            "op table: a row lacks name, inputs, outputs, summary "
+                            "or shape rule: %s",
                             op->name ? op->name : "?");
     }
     if (!op->grad && !(op->flags & (MASCON_OPF_NO_GRAD | MASCON_OPF_BACKWARD))) {
@@ -74,8 +78,9 @@ static mascon_status check_row(const mascon_op *op) {
     for (const char *p = op->saves ? op->saves : ""; *p;) {
         size_t n = strcspn(p, " ");
         if (!has_word(op->inputs, p, n) && !has_word(op->outputs, p, n)) {
-            return masconI_fail(MASCON_E_STATE, "op table: %s saves \"%.*s\", which is no input or "
-                                                "output",
+            return masconI_fail(MASCON_E_STATE,
+                                "op table: %s saves \"%.*s\", which is no input or "
+                                "output",
                                 op->name, (int)n, p);
         }
         p += n;
@@ -202,8 +207,8 @@ static char *describe(const mascon_op *op) {
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     if (!out) return NULL;
-    fprintf(out, "name\t%s\ninputs\t%s\noutputs\t%s\nflags\t%u\ndtypes\t%u\nsummary\t%s\n", op->name,
-            op->inputs, op->outputs, op->flags, op->dtypes, op->summary);
+    fprintf(out, "name\t%s\ninputs\t%s\noutputs\t%s\nflags\t%u\ndtypes\t%u\nsummary\t%s\n",
+            op->name, op->inputs, op->outputs, op->flags, op->dtypes, op->summary);
     if (op->example) fprintf(out, "example\t%s\n", op->example);
     for (int i = 0; i < op->n_attrs; i++) {
         const mascon_attr *a = &op->attrs[i];

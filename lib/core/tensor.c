@@ -233,7 +233,9 @@ int32_t mascon_tensor_dtype(const mascon_tensor *t) { return t->view.dtype; }
 int32_t mascon_tensor_device(const mascon_tensor *t) { return t->view.device; }
 int32_t mascon_tensor_layout(const mascon_tensor *t) { return t->view.layout; }
 int32_t mascon_tensor_is_contiguous(const mascon_tensor *t) { return t->view.contiguous; }
-uint64_t mascon_tensor_storage_id(const mascon_tensor *t) { return t->storage ? t->storage->id : 0; }
+uint64_t mascon_tensor_storage_id(const mascon_tensor *t) {
+    return t->storage ? t->storage->id : 0;
+}
 
 int64_t mascon_tensor_version(const mascon_tensor *t) {
     return t->storage ? atomic_load_explicit(&t->storage->version, memory_order_relaxed) : 0;
@@ -365,17 +367,20 @@ int32_t mascon_tensor_is_leaf(const mascon_tensor *t) { return !t->node; }
 mascon_status mascon_tensor_set_requires_grad(mascon_tensor *t, int32_t on) {
     MASCON_TRY(masconI_tensor_alive(t));
     if (on && !masconI_is_float(t->view.dtype)) {
-        return masconI_fail(MASCON_E_DTYPE, "only floating tensors can require a gradient, this one "
-                                            "is %s",
+        return masconI_fail(MASCON_E_DTYPE,
+                            "only floating tensors can require a gradient, this one "
+                            "is %s",
                             mascon_dtype_name(t->view.dtype));
     }
     if (on && t->inference) {
-        masconI_fail(MASCON_E_STATE, "a tensor made under inference_mode cannot require a gradient");
+        masconI_fail(MASCON_E_STATE,
+                     "a tensor made under inference_mode cannot require a gradient");
         return masconI_hint("x:clone() outside of it");
     }
     if (!on && t->node) {
-        masconI_fail(MASCON_E_STATE, "requires_grad can be switched off on leaves only; this tensor "
-                                     "is the output of %s",
+        masconI_fail(MASCON_E_STATE,
+                     "requires_grad can be switched off on leaves only; this tensor "
+                     "is the output of %s",
                      t->node->op ? t->node->op->name : "a function");
         return masconI_hint("x:detach()");
     }

@@ -109,9 +109,9 @@ local function check_range(prefix, field, v)
   end
   if low and high and not (v >= low and v <= high) then
     M.fail(prefix, ("%s is %s; must be in [%s, %s]"):format(name, M.show(v), low, high))
-  elseif low and not (v >= low) then
+  elseif low and not (v >= low) then -- luacheck: ignore 581 (NaN)
     M.fail(prefix, ("%s is %s; must be %s or more"):format(name, M.show(v), low))
-  elseif high and not (v <= high) then
+  elseif high and not (v <= high) then -- luacheck: ignore 581 (NaN)
     M.fail(prefix, ("%s is %s; must be at most %s"):format(name, M.show(v), high))
   end
 end
@@ -162,13 +162,14 @@ local asked = false -- whether the next specification is wanted, and not values
 --- options, which is the first thing it does. Nothing is made.
 ---@param fn function
 ---@param ... any arguments that stand before the options
----@return table? spec, string? prefix
+---@return table? spec
+---@return boolean? positional whether options may stand by position
 function M.specification(fn, ...)
   asked = true
   local good, answer = pcall(fn, ...)
   asked = false
   if not good and type(answer) == "table" and answer.specification then
-    return answer.specification, answer.prefix
+    return answer.specification, answer.positional
   end
 end
 
@@ -180,7 +181,7 @@ end
 ---@return table values by name
 function M.read(prefix, given, spec)
   if asked then
-    error({ specification = spec, prefix = prefix }, 0)
+    error({ specification = spec }, 0)
   end
   local values = {}
   if given ~= nil and type(given) ~= "table" then
@@ -220,6 +221,9 @@ end
 ---@param ... any what the user passed
 ---@return table values by name
 function M.arguments(prefix, spec, ...)
+  if asked then
+    error({ specification = spec, positional = true }, 0)
+  end
   local n = select("#", ...)
   local args = { ... }
   local given = {}

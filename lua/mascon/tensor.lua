@@ -348,13 +348,13 @@ end
 
 --- Whether all elements agree: |x - y| <= atol + rtol * |y|.
 function M.allclose(x, y, given)
-  local read = options.read("allclose", given, {
+  local allowed = options.read("allclose", given, {
     { "rtol", 1e-5, "number", min = 0 }, { "atol", 1e-8, "number", min = 0 },
     { "equal_nan", false, "boolean" },
   })
   local a, b = x:detach():double(), y:detach():double()
-  local good = (a - b):abs():le(b:abs() * read.rtol + read.atol):logical_or(a:eq(b))
-  if read.equal_nan then
+  local good = (a - b):abs():le(b:abs() * allowed.rtol + allowed.atol):logical_or(a:eq(b))
+  if allowed.equal_nan then
     good = good:logical_or(a:isnan():logical_and(b:isnan()))
   end
   return good:all():item()
