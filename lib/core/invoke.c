@@ -553,6 +553,14 @@ void masconI_call_copy_options(mascon_call *to, const mascon_call *from) {
     memcpy(to->random, from->random, sizeof to->random);
 }
 
+mascon_status masconI_invoke_over(mascon_call *call) {
+    mascon_tensor *x = call->src[0];
+    if (masconI_tensor_is_unique(x)) call->dst[0] = x;
+    MASCON_TRY(mascon_invoke(call));
+    if (call->dst[0] == x) mascon_tensor_retain(x);
+    return MASCON_OK;
+}
+
 mascon_status masconI_emit(int32_t op, mascon_tensor **out, int32_t n_src,
                            mascon_tensor *const *src, ...) {
     mascon_call call;

@@ -174,6 +174,10 @@ int masconI_is_float(int32_t dtype);
  * A list-valued option (DIMS, SIZES) is set by masconI_call_begin below. */
 mascon_status masconI_emit(int32_t op, mascon_tensor **out, int32_t n_src,
                            mascon_tensor *const *src, ...);
+/* Runs a call of an op with the flag IN_PLACE, writing over src[0] where nobody else can see its memory:
+ * for gradients, which saves the way through memory that a new tensor of an activation's size costs.
+ * dst[0] is owned by the caller either way. */
+mascon_status masconI_invoke_over(mascon_call *call);
 /* Prepares a call of an op for longer option lists: fill src and attr yourself, then mascon_invoke. */
 void masconI_call_init(mascon_call *call, int32_t op);
 void masconI_call_set(mascon_call *call, const char *name, double value);

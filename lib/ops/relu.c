@@ -8,8 +8,14 @@ static mascon_status infer(mascon_call *call, mascon_meta *out) {
 
 /* dx = 0 where y <= 0, else dy */
 static mascon_status grad(mascon_grad *g) {
-    return masconI_emit(MASCON_OP_relu_bwd, &g->dx[0], 2,
-                        (mascon_tensor *[]){g->dy[0], g->call->dst[0]}, NULL);
+    mascon_call call;
+    masconI_call_init(&call, MASCON_OP_relu_bwd);
+    call.n_src = 2;
+    call.src[0] = g->dy[0];
+    call.src[1] = g->call->dst[0];
+    MASCON_TRY(masconI_invoke_over(&call));
+    g->dx[0] = call.dst[0];
+    return MASCON_OK;
 }
 
 const mascon_op mascon_op_relu = {
@@ -29,7 +35,7 @@ const mascon_op mascon_op_relu_bwd = {
     .name = "relu_bwd",
     .inputs = "dy y",
     .outputs = "dx",
-    .flags = MASCON_OPF_BACKWARD,
+    .flags = MASCON_OPF_BACKWARD | MASCON_OPF_IN_PLACE,
     .dtypes = MASCON_T_NUMBER,
     .summary = "gradient of relu: 0 where y <= 0, else dy",
     .infer = infer,
