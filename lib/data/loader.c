@@ -517,7 +517,9 @@ static mascon_status next_batch(mascon_loader *l, double timeout, mascon_tensor 
     skips skipped = {0};
     MASCON_TRY(make_batch(l, l->taken, &l->scratch, out, &skipped));
     l->taken++;
-    return skips_move(&l->skipped, &skipped);
+    mascon_status status = skips_move(&l->skipped, &skipped);
+    if (status != MASCON_OK) drop_fields(out);
+    return status;
 }
 
 mascon_status mascon_loader_next(mascon_loader *l, double timeout, mascon_tensor **out,

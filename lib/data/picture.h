@@ -148,6 +148,9 @@ enum { MASCON_NEAREST = 0, MASCON_BILINEAR, MASCON_BICUBIC };
 /* The picture resized to h x w as Pillow does it. uint8. */
 mascon_status masconI_resize(masconI_picture *p, masconI_scratch *scratch, int64_t h, int64_t w,
                              int32_t filter, int32_t antialias);
+/* The best kernel that may be chosen; for tests, which compare them. */
+enum { MASCON_RESIZE_PLAIN = 0, MASCON_RESIZE_AVX2, MASCON_RESIZE_VNNI };
+extern int masconI_resize_most;
 /* Sizes of pictures that a stage makes: 1 to 65,500. */
 mascon_status masconI_size_ok(double h, double w);
 /* x rounded to the nearest whole number, halves to the even one. */

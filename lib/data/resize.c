@@ -204,11 +204,15 @@ typedef struct kernel {
     void (*pack)(int32_t w[4]); /* NULL: nothing to do */
 } kernel;
 
+int masconI_resize_most = MASCON_RESIZE_VNNI;
+
 static kernel choose_kernel(void) {
 #if MASCON_HAS_AVX512_CODE
-    if (masconI_has_avx512() && __builtin_cpu_supports("avx512vnni"))
+    if (masconI_resize_most >= MASCON_RESIZE_VNNI && masconI_has_avx512() &&
+        __builtin_cpu_supports("avx512vnni"))
         return (kernel){weigh_vnni, pack_digits};
-    if (__builtin_cpu_supports("avx2")) return (kernel){weigh_avx2, pack_words};
+    if (masconI_resize_most >= MASCON_RESIZE_AVX2 && __builtin_cpu_supports("avx2"))
+        return (kernel){weigh_avx2, pack_words};
 #endif
     return (kernel){weigh_plain, NULL};
 }
