@@ -27,7 +27,8 @@ int masconI_depthwise_fits(const mascon_window2d *w, int kind) {
     return rows_here() != NULL;
 }
 
-static int64_t row_of(const mascon_window2d *w) { return (w->c + LINE - 1) / LINE * LINE; }
+/* A line more than the channels need keeps the nine rows apart in the sets of the caches. */
+static int64_t row_of(const mascon_window2d *w) { return (w->c + LINE - 1) / LINE * LINE + LINE; }
 
 size_t masconI_depthwise_workspace(const mascon_window2d *w) {
     return sizeof(float) * (size_t)(TAPS * row_of(w));

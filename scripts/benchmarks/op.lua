@@ -80,46 +80,86 @@ function M.error(a, b)
   return (a:to "float64" - want):abs():max():item() / math.max(scale, 1e-300)
 end
 
---- The samples of an operation, made larger, forward only.
-local function samples()
-  local S = require "spec.support.sample"
-  local op = require "mascon.op"
-  local spec = assert(loadfile("spec/ops/" .. name .. ".lua"))()
-  local run = op.find(name) or function(...) return op.run(name, name, false, ...) end
-  print(("%-40s %12s %12s %10s %9s"):format(name, "best us", "median us", "reference", "error"))
-  for index, sample in ipairs(spec.samples) do
-    local function make(dtype)
-      local list = {}
-      for i, a in ipairs(sample.args or sample.list or {}) do
-        if S.is(a) and a.shape and sample.args and #sample.args == 1 then
-          local shape = { unpack(a.shape) }
-          for d = 1, #shape do
-            shape[d] = shape[d] * math.floor((2 ^ 20) ^ (1 / #shape) / math.max(shape[d], 1) + 1)
-          end
-          a = setmetatable({ shape = shape }, { __index = a })
-        end
-        list[i] = S.is(a) and S.make(mascon, a, dtype, index * 31 + i) or a
+local S = require "spec.support.sample"
+local op = require "mascon.op"
+
+--- A shape of about a million elements in the proportions of the given one.
+local function enlarged(shape)
+  local factor, large = (2 ^ 20) ^ (1 / #shape), {}
+  for d, n in ipairs(shape) do
+    large[d] = n * math.ceil(factor / n)
+  end
+  return large
+end
+
+--- Whether all tensors of a sample have one shape: then they may all grow alike.
+local function can_grow(list)
+  local first
+  for _, a in ipairs(list) do
+    if S.is(a) then
+      local shape = a.shape and table.concat(a.shape, "x")
+      if not shape or (first or shape) ~= shape or shape:find "^0" or shape:find "x0" then
+        return false
       end
-      local n = #list
-      if sample.list then
-        list, n = { list }, 1
-      end
-      for _, v in ipairs(sample.positional or {}) do
-        n = n + 1
-        list[n] = v
-      end
-      list[n + 1] = sample.options
-      n = sample.options and n + 1 or n
-      return function()
-        return (run(unpack(list, 1, n)))
-      end
+      first = shape
     end
-    local fn = make "float32"
-    local t = M.alternate { fn, function() return M.on_reference(fn) end }
-    local oracle = make "float64"
-    print(("%-40s %12.1f %12.1f %9.1fx %9.1e"):format(("%d %s"):format(index, sample.name or ""),
-      t[1].best * 1e3, t[1].median * 1e3, t[2].median / t[1].median,
-      M.error(fn(), M.on_reference(oracle))))
+  end
+  return first ~= nil and first ~= ""
+end
+
+--- A function that calls the operation on a sample, forward.
+local function caller(index, sample, dtype)
+  local run = op.find(name) or function(...) return op.run(name, name, false, ...) end
+  local list, given = {}, sample.args or sample.list or {}
+  local grow = can_grow(given)
+  for i, a in ipairs(given) do
+    if S.is(a) then
+      if grow then
+        a = setmetatable({ shape = enlarged(a.shape) }, { __index = a })
+      end
+      a = S.make(mascon, a, dtype, index * 31 + i)
+    end
+    list[i] = a
+  end
+  local n = #given
+  if sample.list then
+    list, n = { list }, 1
+  end
+  for _, v in ipairs(sample.positional or {}) do
+    n = n + 1
+    list[n] = v
+  end
+  if sample.options then
+    n = n + 1
+    list[n] = sample.options
+  end
+  return function()
+    return (run(unpack(list, 1, n)))
+  end
+end
+
+--- The samples of spec/ops/NAME.lua, larger where that is possible.
+local function samples()
+  local chunk = loadfile("spec/ops/" .. name .. ".lua")
+  if not chunk then
+    io.stderr:write("bench_op: no operation ", name, " has samples in spec/ops\n")
+    os.exit(2)
+  end
+  print(("%-44s %-22s %10s %10s %10s %8s"):format(name, "shape of the result", "best us", "median us",
+    "reference", "error"))
+  for index, sample in ipairs(chunk().samples or {}) do
+    local title = ("%d %s"):format(index, sample.name or "")
+    local fn = caller(index, sample, "float32")
+    local good, y = pcall(fn)
+    if good and mascon.is_tensor(y) and y:numel() > 0 and title:find(args.only, 1, true) then
+      local t = M.alternate { fn, function() return M.on_reference(fn) end }
+      local compared, off = pcall(function()
+        return M.error(fn(), M.on_reference(caller(index, sample, "float64")))
+      end)
+      print(("%-44s %-22s %10.1f %10.1f %9.1fx %8s"):format(title, table.concat(y.shape, "x"),
+        t[1].best * 1e3, t[1].median * 1e3, t[2].median / t[1].median,
+        compared and ("%.1e"):format(off) or "-"))
+    end
   end
 end
 
