@@ -165,6 +165,9 @@ MASCON_API uint64_t mascon_op_hash(void);
 MASCON_API int32_t mascon_abi(int32_t *size_call, int32_t *size_error, int32_t *size_ref);
 /* "0.1.0" */
 MASCON_API const char *mascon_version(void);
+/* Lines "name<tab>value" about the processor, the kernels chosen for it, and the versions of the
+ * libraries in use; cut at size bytes. */
+MASCON_API void mascon_config_text(char *text, size_t size);
 /* The [ffi] parts of the public headers, as given to ffi.cdef. Borrowed, static. */
 MASCON_API const char *mascon_interface_text(void);
 

@@ -2,11 +2,11 @@
  * Lua's library that look at its request.
  *
  * The handler throws nothing. The first Ctrl-C sets the library's flag (every mascon operation, loader
- * wait and progress line looks at it) and a hook that interpreted code meets at its next instruction.
- * Compiled loops meet no hook; if they call mascon or print they meet the flag. A second Ctrl-C that
- * finds the flag still up ends the process at once; in a session, where variables would be lost, it
- * warns and the third one ends it. Who raises the error takes the flag down, so a script that caught it
- * can be interrupted again.
+ * wait and progress line looks at it) and a hook that interpreted code of the script meets at its next
+ * instruction. Compiled loops meet no hook; if they call mascon or print they meet the flag. Who raises
+ * the error takes the flag down, so a script that caught it can be interrupted again. A second Ctrl-C
+ * that finds the flag still up ends the process at once. In a session, where variables would be lost, it
+ * warns, and the third one ends it; between computations none does anything.
  */
 #include "program/interrupt.h"
 
@@ -19,16 +19,21 @@
 #include <lauxlib.h>
 
 #include "mascon.h"
+#include "program/program.h"
 
 static lua_State *main_state; /* NULL while no script runs */
 static pthread_t main_thread;
-static volatile sig_atomic_t seen, in_session, warned;
+static volatile sig_atomic_t seen, in_session, armed, warned, presses;
 
-/* Runs at the next interpreted instruction after a Ctrl-C. */
+/* Runs at each interpreted instruction after a Ctrl-C, until it meets the script's code: an error between
+ * the parts of one of mascon's operations would leave half of it behind. */
 static void raise_interrupt(lua_State *L, lua_Debug *ar) {
-    lua_sethook(L, NULL, 0, 0);
-    if (!mascon_interrupted()) return;
     lua_getinfo(L, "Sl", ar);
+    if (program_is_noise(L, ar)) return;
+    /* A loop around pcall has caught the first one: the second ends that loop too. */
+    int insist = in_session && presses > 1;
+    if (!insist) lua_sethook(L, NULL, 0, 0);
+    if (!mascon_interrupted() && !insist) return;
     if (ar->currentline > 0) luaL_error(L, "%s:%d: interrupted", ar->short_src, ar->currentline);
     luaL_error(L, "interrupted");
 }
@@ -43,9 +48,12 @@ static void on_sigint(int signal_number) {
     if (!pthread_equal(pthread_self(), main_thread)) {
         /* A worker thread must not touch the Lua state. */
         pthread_kill(main_thread, signal_number);
+    } else if (in_session && !armed) {
+        /* Nothing runs that could be stopped. */
     } else if (!mascon_interrupted()) {
         seen = 1;
         warned = 0;
+        presses++;
         mascon_interrupt();
         if (main_state) {
             lua_sethook(main_state, raise_interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
@@ -82,9 +90,11 @@ int interrupt_seen(void) { return seen; }
 
 void interrupt_session(void) { in_session = 1; }
 
-void interrupt_forget(lua_State *L) {
+void interrupt_arm(lua_State *L, int on) {
+    armed = on;
     mascon_interrupted();
     warned = 0;
+    presses = 0;
     if (lua_gethook(L) == raise_interrupt) lua_sethook(L, NULL, 0, 0);
 }
 

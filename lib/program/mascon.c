@@ -18,6 +18,7 @@
 
 #include "mascon.h"
 #include "program/interrupt.h"
+#include "program/program.h"
 #include "program/repl.h"
 
 /* What main hands to the protected part, and what comes back. */
@@ -111,11 +112,13 @@ static void set_paths(lua_State *L, const char *script) {
 
 /* ---- Errors ------------------------------------------------------------------------------ */
 
-/* 1 for a frame that says nothing about the script: C functions and mascon's own Lua files. */
-static int is_noise(const lua_Debug *ar, const char *lua_folder) {
-    size_t n = strlen(lua_folder);
-    return strcmp(ar->what, "C") == 0 || strncmp(ar->source, "=mascon", 7) == 0 ||
-           (n > 0 && ar->source[0] == '@' && strncmp(ar->source + 1, lua_folder, n) == 0);
+int program_is_noise(lua_State *L, const lua_Debug *ar) {
+    lua_getfield(L, LUA_REGISTRYINDEX, "mascon.lua");
+    const char *folder = lua_tostring(L, -1);
+    size_t n = folder ? strlen(folder) : 0;
+    int own = n > 0 && ar->source[0] == '@' && strncmp(ar->source + 1, folder, n) == 0;
+    lua_pop(L, 1);
+    return own || strcmp(ar->what, "C") == 0 || strncmp(ar->source, "=mascon", 7) == 0;
 }
 
 static void add_frame(lua_State *L, luaL_Buffer *b, const lua_Debug *ar) {
@@ -142,21 +145,18 @@ void program_push_traceback(lua_State *L, int or_all) {
     enum { MAX_FRAMES = 40 };
     lua_Debug ar;
     luaL_Buffer b;
-    lua_getfield(L, LUA_REGISTRYINDEX, "mascon.lua"); /* stays on the stack while it is used */
-    int folder_at = lua_gettop(L);
-    const char *lua_folder = lua_tostring(L, -1), *debug = getenv("MASCON_DEBUG");
-    if (!lua_folder) lua_folder = "";
+    const char *debug = getenv("MASCON_DEBUG");
     int all = debug && *debug && strcmp(debug, "0") != 0;
     int shown = 0, own = 0, level;
     for (level = 1; !all && lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "S", &ar);
-        own += !is_noise(&ar, lua_folder);
+        own += !program_is_noise(L, &ar);
     }
     if (own == 0 && or_all) all = 1;
     luaL_buffinit(L, &b);
     for (level = 1; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Snl", &ar);
-        if (all ? strcmp(ar.what, "C") == 0 && !(debug && *debug) : is_noise(&ar, lua_folder)) {
+        if (all ? strcmp(ar.what, "C") == 0 && !(debug && *debug) : program_is_noise(L, &ar)) {
             continue;
         }
         if (shown == 0) luaL_addstring(&b, "\nstack traceback:");
@@ -167,7 +167,6 @@ void program_push_traceback(lua_State *L, int or_all) {
         add_frame(L, &b, &ar);
     }
     luaL_pushresult(&b);
-    lua_remove(L, folder_at);
 }
 
 /* Message handler: the message, then the frames of the script. */
@@ -305,7 +304,10 @@ static int run(lua_State *L) {
     } else if (p->status == 0 && info) {
         p->status = run_session(L, "mascon.repl.info", "print");
     }
-    if (session) p->status = run_session(L, "mascon.repl", "start");
+    if (session) {
+        interrupt_session();
+        p->status = run_session(L, "mascon.repl", "start");
+    }
     return 0;
 }
 

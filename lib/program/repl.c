@@ -7,6 +7,7 @@
  */
 #include "program/repl.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <histedit.h>
 #include <langinfo.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -24,6 +26,7 @@
 
 #include "mascon.h"
 #include "program/interrupt.h"
+#include "program/program.h"
 
 enum { HISTORY_LINES = 2000, PROMPT_BYTES = 64 };
 
@@ -167,32 +170,43 @@ static const char *edit_line(int *length) {
     for (int i = 0; i < CAUGHT; i++) sigdelset(&key_mask, caught[i]);
     got_interrupt = got_resize = got_continue = 0;
     for (int i = 0; i < CAUGHT; i++) sigaction(caught[i], &action, &before[i]);
+    el_set(editor, EL_PREP_TERM,
+           1); /* before the prompt is seen: keys that answer it are read raw */
     const char *line = el_gets(editor, length);
+    el_set(editor, EL_PREP_TERM, 0);
     if (!line) *length = -1;
     for (int i = 0; i < CAUGHT; i++) sigaction(caught[i], &before[i], NULL);
     sigprocmask(SIG_SETMASK, &mask, NULL);
     return line;
 }
 
-/* read(prompt) gives a line without its end, or nil and "interrupted" or "end". Between characters of
- * code 1 the prompt holds what has no width. */
-static int read_line(lua_State *L) {
-    const char *prompt = luaL_checkstring(L, 1);
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
-        char *text = NULL;
-        size_t size = 0;
-        errno = 0;
-        ssize_t n = getline(&text, &size, stdin);
-        if (n >= 0) {
-            lua_pushlstring(L, text, (size_t)(n > 0 && text[n - 1] == '\n' ? n - 1 : n));
-            free(text);
-            return 1;
-        }
+/* A line of an input that is no terminal. Ctrl-C ends the process here, as it ends any filter. */
+static int read_plain(lua_State *L) {
+    struct sigaction standard, before;
+    char *text = NULL;
+    size_t size = 0;
+    memset(&standard, 0, sizeof standard);
+    standard.sa_handler = SIG_DFL;
+    sigemptyset(&standard.sa_mask);
+    sigaction(SIGINT, &standard, &before);
+    ssize_t n = getline(&text, &size, stdin);
+    sigaction(SIGINT, &before, NULL);
+    if (n < 0) {
         free(text);
         lua_pushnil(L);
         lua_pushstring(L, "end");
         return 2;
     }
+    lua_pushlstring(L, text, (size_t)(n > 0 && text[n - 1] == '\n' ? n - 1 : n));
+    free(text);
+    return 1;
+}
+
+/* read(prompt) gives a line without its end, or nil and "interrupted" or "end". Between characters of
+ * code 1 the prompt holds what has no width. */
+static int read_line(lua_State *L) {
+    const char *prompt = luaL_checkstring(L, 1);
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) return read_plain(L);
     if (!editor && !open_editor(L)) return luaL_error(L, "the terminal could not be set up");
     snprintf(prompt_text, sizeof prompt_text, "%s", prompt);
     int length = 0;
@@ -227,6 +241,26 @@ static int on_complete(lua_State *L) {
     return 0;
 }
 
+/* files(folder) gives the names in it, those of folders with a / behind; nothing where it cannot be read. */
+static int files(lua_State *L) {
+    DIR *folder = opendir(luaL_checkstring(L, 1));
+    lua_newtable(L);
+    for (int n = 1; folder;) {
+        const struct dirent *entry = readdir(folder);
+        if (!entry) break;
+        int is_folder = entry->d_type == DT_DIR;
+        struct stat about;
+        if ((entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN) &&
+            fstatat(dirfd(folder), entry->d_name, &about, 0) == 0) {
+            is_folder = S_ISDIR(about.st_mode);
+        }
+        lua_pushfstring(L, is_folder ? "%s/" : "%s", entry->d_name);
+        lua_rawseti(L, -2, n++);
+    }
+    if (folder) closedir(folder);
+    return 1;
+}
+
 /* columns() of the terminal; 80 where it does not say. */
 static int columns(lua_State *L) {
     struct winsize size;
@@ -252,9 +286,9 @@ static int run(lua_State *L) {
     lua_insert(L, 1);
     lua_pushcfunction(L, keep_traceback);
     lua_insert(L, 1); /* handler, true, fn, arguments */
-    interrupt_forget(L);
+    interrupt_arm(L, 1);
     int failed = lua_pcall(L, lua_gettop(L) - 3, LUA_MULTRET, 1);
-    interrupt_forget(L);
+    interrupt_arm(L, 0);
     fflush(stdout);
     if (!failed) return lua_gettop(L) - 1;
     lua_pushboolean(L, 0);
@@ -266,8 +300,8 @@ static int run(lua_State *L) {
 void repl_push_terminal(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"read", read_line},  {"remember", remember}, {"on_complete", on_complete},
-        {"columns", columns}, {"run", run},           {NULL, NULL}};
-    interrupt_session();
+        {"columns", columns}, {"files", files},       {"run", run},
+        {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushcfunction(L, f->func);

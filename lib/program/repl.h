@@ -4,9 +4,6 @@
 
 #include <lua.h>
 
-/* Pushes the frames of the script as text. Where there are none: all frames with or_all, else "". */
-void program_push_traceback(lua_State *L, int or_all);
-
 /* Pushes the table of functions that lua/mascon/repl/init.lua works with. */
 void repl_push_terminal(lua_State *L);
 /* Gives the terminal back; before the state is closed. */

@@ -1,20 +1,21 @@
 --- What help says of classes and functions that are no operation: name -> {summary, shapes, example}.
 -- Options and their defaults are not repeated here; help reads them from the constructor itself, which gets
--- the arguments `before` for that ("optimizer": one). Without `before` a function is not called. Examples
--- run as they stand where the session's globals are there.
+-- the arguments `before` for that ("optimizer": one), called `takes`. Without `before` a function is not
+-- called. Examples run as they stand where the session's globals are there.
 
 local M = {}
 
 --- Names in the order in which they are listed.
 M.names = {}
----@type table<string, {summary: string, shapes: string?, example: string?, before: any}>
+---@type table<string, {summary: string, shapes: string?, example: string?, before: any, takes: string?}>
 M.rows = {}
 
-local function add(part, rows)
+local function add(part, takes, rows)
   for _, row in ipairs(rows) do
     local name = part .. row[1]
     M.names[#M.names + 1] = name
-    M.rows[name] = { summary = row[2], shapes = row[3], example = row[4], before = row.before }
+    M.rows[name] = { summary = row[2], shapes = row[3], example = row[4], before = row.before,
+      takes = row.takes or row.before and takes }
   end
 end
 
@@ -22,7 +23,7 @@ local any, none = "{...} -> the same shape", nil
 local scores = "scores {batch, classes}, classes {batch} counted from 1 -> a scalar, or {batch} with \"none\""
 local pair = "x and y of one shape -> a scalar, or that shape with reduction \"none\""
 
-add("nn.", {
+add("nn.", nil, {
   { "Conv2d", "2-D convolution with weight and bias", "{batch, in_channels, h, w} -> {batch, out_channels, h', w'}",
     "nn.Conv2d(3, 8, {kernel_size = 3, padding = 1})(mascon.rand{1, 3, 8, 8})" },
   { "Conv1d", "1-D convolution with weight and bias", "{batch, in_channels, length} -> {batch, out_channels, length'}",
@@ -89,7 +90,7 @@ add("nn.", {
 
 local weight = "mascon.zeros({1}, {requires_grad = true})"
 
-add("optim.", {
+add("optim.", "params", {
   { "SGD", "gradient descent, with momentum where it is given", none, "optim.SGD({" .. weight .. "}, {lr = 0.1})",
     before = { {} } },
   { "Adam", "steps by running means of gradients and of their squares", none,
@@ -102,7 +103,7 @@ add("optim.", {
 
 local rate = "(optim.SGD({" .. weight .. "}, {lr = 0.1}), "
 
-add("optim.lr_scheduler.", {
+add("optim.lr_scheduler.", "optimizer", {
   { "StepLR", "the rate times gamma after every step_size steps", none,
     "optim.lr_scheduler.StepLR" .. rate .. "{step_size = 30})", before = "optimizer" },
   { "MultiStepLR", "the rate times gamma after each milestone", none,
@@ -123,7 +124,7 @@ add("optim.lr_scheduler.", {
   { "SequentialLR", "one scheduler after the other", none, nil },
 })
 
-add("data.", {
+add("data.", "dataset", {
   { "DataLoader", "batches of a data set, epoch by epoch: for X, y in loader() do ... end", none,
     "data.DataLoader(datasets.FakeData{size = 8, transform = T.ToTensor()}, {batch_size = 4})", before = { {} } },
   { "TensorDataset", "samples are rows of tensors", none, "data.TensorDataset(mascon.rand{8, 2}, mascon.ones{8})" },
@@ -135,7 +136,7 @@ add("data.", {
     "data.random_split(datasets.FakeData{size = 8}, {6, 2})" },
 })
 
-add("datasets.", {
+add("datasets.", nil, {
   { "CIFAR10", "60,000 pictures {3, 32, 32} in 10 classes", none, nil, before = {} },
   { "CIFAR100", "60,000 pictures {3, 32, 32} in 100 classes", none, nil, before = {} },
   { "MNIST", "70,000 digits {1, 28, 28}", none, nil, before = {} },
@@ -144,7 +145,7 @@ add("datasets.", {
   { "FakeData", "drawn pictures, for trying a script out", none, "datasets.FakeData{size = 8}", before = {} },
 })
 
-add("transforms.", {
+add("transforms.", nil, {
   { "ToTensor", "uint8 pictures to float32 in [0, 1]", none, "T.ToTensor()", before = {} },
   { "Normalize", "(x - mean) / std for each channel", none, "T.Normalize({0.5}, {0.5})", before = {} },
   { "ConvertImageDtype", "another dtype with its usual range", none, "T.ConvertImageDtype(\"float32\")", before = {} },
@@ -168,17 +169,17 @@ add("transforms.", {
 
 local images = "plot.images(mascon.rand{2, 3, 16, 16})"
 
-add("plot.", {
+add("plot.", "values", {
   { "lines", "curves: {name = {y...}} or {y...}", none, "plot.lines({loss = {3, 2, 1.5}}, {title = \"training\"})",
     before = { { 1, 2 } } },
-  { "scatter", "points", none, "plot.scatter({{1, 2, 3}, {3, 1, 2}})" },
+  { "scatter", "points", none, "plot.scatter{{\"a\", {1, 2, 3}, {3, 1, 2}}}" },
   { "hist", "how often values occur", none, "plot.hist(mascon.randn{100})", before = { { 1, 2 } } },
   { "heatmap", "a matrix as colours", none, "plot.heatmap{{1, 2}, {3, 4}}", before = { { { 1, 2 }, { 3, 4 } } } },
   { "images", "pictures side by side", "{n, C, H, W} or a list of {C, H, W}", images },
   { "grid", "several figures in one", none, "plot.grid{plot.lines{1, 2}, plot.lines{2, 1}}" },
 })
 
-add("metrics.", {
+add("metrics.", nil, {
   { "ConfusionMatrix", "counts of predicted against true classes: update, accuracy, precision, recall, f1, values",
     none, "metrics.ConfusionMatrix(3)" },
   { "accuracy", "the share of right predictions", none, "metrics.accuracy({1, 2}, {1, 1})" },
@@ -186,18 +187,14 @@ add("metrics.", {
 
 local sizes = { { 1 } }
 
-add("", {
-  { "tensor", "a tensor of a number or of nested lists", none, "mascon.tensor{{1, 2}, {3, 4}}", before = sizes },
+add("", "shape", {
+  { "tensor", "a tensor of a number or of nested lists", none, "mascon.tensor{{1, 2}, {3, 4}}", before = sizes,
+    takes = "values" },
   { "zeros", "a tensor of zeros", none, "mascon.zeros{2, 3}", before = sizes },
   { "ones", "a tensor of ones", none, "mascon.ones{2, 3}", before = sizes },
   { "empty", "a tensor whose values are not set", none, "mascon.empty{2, 3}", before = sizes },
-  { "full", "a tensor of one value", none, "mascon.full({2, 3}, 7)" },
   { "rand", "even random values in [0, 1)", none, "mascon.rand{2, 3}", before = sizes },
   { "randn", "normal random values", none, "mascon.randn{2, 3}", before = sizes },
-  { "randint", "random whole numbers", none, "mascon.randint(0, 10, {2, 3})" },
-  { "randperm", "the numbers from 1 on in random order", none, "mascon.randperm(5)" },
-  { "arange", "numbers from, up to and not with, by a step", none, "mascon.arange(0, 5)" },
-  { "linspace", "evenly spaced numbers", none, "mascon.linspace(0, 1, 5)" },
   { "stack", "tensors of one shape along a new dimension", none, "mascon.stack{mascon.ones{2}, mascon.zeros{2}}" },
   { "where", "elements of x where a condition is true, else of y", none,
     "mascon.where(mascon.tensor{1, -1}:gt(0), 1, 0)" },
@@ -211,9 +208,10 @@ add("", {
   { "profile", "where the time of a function goes, by operation", none,
     "mascon.profile(function() return mascon.ones{9}:sum() end)" },
   { "memory", "what the allocators hold", none, "mascon.memory()" },
-  { "tqdm", "a progress line around a loop: for X, y in mascon.tqdm(loader) do", none, nil, before = { 3 } },
+  { "tqdm", "a progress line around a loop: for X, y in mascon.tqdm(loader) do", none, nil, before = { 3 },
+    takes = "source" },
   { "EarlyStopping", "tells when a measure has stopped getting better", none, "mascon.EarlyStopping{patience = 3}",
-    before = {} },
+    before = {}, takes = "" },
   { "config", "versions, devices, processor features, libraries", none, "mascon.config()" },
 })
 

@@ -27,7 +27,6 @@ end
 
 local short_names = { F = "nn.functional", T = "transforms" }
 local by_last -- "Conv2d" -> "nn.Conv2d"
-local by_value -- value -> name, filled as names are met
 
 --- The name in mascon.docs that is meant: "mascon.nn.Conv2d", "nn.Conv2d", "Conv2d", "T.Resize".
 local function known_name(text)
@@ -54,17 +53,17 @@ local function op_row(text)
   return row and not rows.has(row, rows.HIDDEN) and row or nil
 end
 
+--- The name in mascon.docs of a value. Nothing is loaded for it: who has the value has its part.
 local function name_of(value)
-  if not by_value then
-    by_value = {}
-    for _, name in ipairs(docs.names) do
-      local v = value_at(name)
-      if v ~= nil then
-        by_value[v] = name
-      end
+  for _, name in ipairs(docs.names) do
+    local v = package.loaded["mascon"]
+    for part in name:gmatch "[^.]+" do
+      v = type(v) == "table" and rawget(v, part) or nil
+    end
+    if v == value and v ~= nil then
+      return name
     end
   end
-  return by_value[value]
 end
 
 local function is_class(v)
@@ -145,8 +144,8 @@ local function from_row(row)
   return list
 end
 
-local function from_spec(spec)
-  local list = {}
+local function from_spec(spec, positional)
+  local list = { positional = positional }
   for _, field in ipairs(spec) do
     local required = field[2] == options.required
     list[#list + 1] = {
@@ -158,6 +157,8 @@ local function from_spec(spec)
   return list
 end
 
+local IN_PARAM, IN_BRACES = "([%a_][%w_]*)%s*=%s*([^,;})]*)", "{.-([%a_][%w_]*) = ([^,}]*)"
+
 --- Options that a comment names: "---@param given? table width = 72, height = 16".
 local function from_comment(f)
   local list, inside = {}, false
@@ -166,7 +167,7 @@ local function from_comment(f)
       inside = line:find "^@param %w+%?? table" ~= nil
       line = line:gsub("^@param %w+%?? table", "")
     end
-    for name, rest in line:gmatch(inside and "([%a_][%w_]*)%s*=%s*([^,;})]*)" or "%f[%w_{]{.-([%a_][%w_]*) = ([^,}]*)") do
+    for name, rest in line:gmatch(inside and IN_PARAM or IN_BRACES) do
       list[#list + 1] = { name = name, standard = rest:match "^%S+" }
     end
   end
@@ -188,24 +189,24 @@ local function read_options(value)
     if type(init) ~= "function" or not is_own(init) then
       return type(init) == "function" and from_comment(init) or {}
     end
-    local spec = options.specification(value)
-    return spec and from_spec(spec) or {}
+    local spec, positional = options.specification(value)
+    return spec and from_spec(spec, positional) or {}
   elseif type(value) ~= "function" then
     return {}
   end
   local name = name_of(value)
   local before = name and docs.rows[name].before
-  local spec
+  local spec, positional
   if before == "optimizer" then
-    spec = options.specification(value, optimizer(), {})
+    spec, positional = options.specification(value, optimizer(), {})
   elseif before and #before == 0 then
-    spec = options.specification(value)
+    spec, positional = options.specification(value)
   elseif before then
     local given = { unpack(before) }
     given[#given + 1] = {}
-    spec = options.specification(value, unpack(given))
+    spec, positional = options.specification(value, unpack(given))
   end
-  return spec and from_spec(spec) or from_comment(value)
+  return spec and from_spec(spec, positional) or from_comment(value)
 end
 
 local known_options = setmetatable({}, { __mode = "k" })
@@ -248,10 +249,10 @@ end
 local function arguments_text(list)
   local parts, named = {}, {}
   for _, o in ipairs(list) do
-    if o.required and #named == 0 then
+    if o.required and list.positional and #named == 0 then
       parts[#parts + 1] = o.name
     else
-      named[#named + 1] = o.standard and o.name .. " = " .. o.standard or o.name .. " ="
+      named[#named + 1] = o.name .. (o.required and "" or o.standard and " = " .. o.standard or " =")
     end
   end
   if #named > 0 then
@@ -302,13 +303,8 @@ local function documented(name)
   local list = M.options_of(value)
   local full = name:find("[.]") and name or "mascon." .. name
   local before = {}
-  if doc.before == "optimizer" then
-    before[1] = "optimizer"
-  elseif doc.before and type(value) == "function" then
-    for i = 1, #doc.before do
-      before[i] = name:find "^optim%." and "params" or name:find "DataLoader" and "dataset"
-        or name:find "^plot%." and "values" or name == "tensor" and "values" or name:find "[.]" and "x" or "shape"
-    end
+  if doc.takes and doc.takes ~= "" then
+    before[1] = doc.takes
   end
   local arguments = arguments_text(list)
   if arguments ~= "" then
@@ -352,7 +348,7 @@ local function commented(f, name)
   return table.concat(lines, "\n")
 end
 
-local tensor_text = [[a tensor: x.shape, x.dtype, x.device, x.grad, x.requires_grad; x:item(), x:totable(), x:to("float64")
+local tensor_text = [[a tensor: x.shape, x.dtype, x.device, x.grad, x.requires_grad; x:item(), x:totable()
   subscripts count from 1: x[1], x[{1, 2}], x[{{1, 3}, 2}], x[mask]; -1 is the last
   every operation is a method: x:sum(), x:view{2, -1}, x:matmul(y); ?sum explains one]]
 
@@ -407,7 +403,7 @@ function M.search(text)
   local by_name, by_summary = {}, {}
   for _, entry in ipairs(entries()) do
     local line = ("  %-28s %s"):format(entry[1], entry[2])
-    if entry[1]:lower():find(text, 1, true) then
+    if entry[1]:gsub("^mascon%.", ""):lower():find(text, 1, true) then
       by_name[#by_name + 1] = line
     elseif entry[2]:lower():find(text, 1, true) then
       by_summary[#by_summary + 1] = line
@@ -435,11 +431,18 @@ local function global_value(text)
   return value
 end
 
+local overview = [[mascon: tensors, networks and training
+  ?nn  ?optim  ?data  ?datasets  ?transforms  ?plot  ?metrics  list a part; ?tensor, ?save, ?sum explain a function
+  a word that is no name is searched for: ?pool]]
+
 --- The documentation of a name, or what a search for the text finds.
 ---@param text string
 ---@return string
 function M.find(text)
-  text = text:gsub("^mascon%.(%a+%.)", "%1"):gsub("%(.*$", "")
+  text = text:gsub("^mascon%.(%a+%.)", "%1"):gsub("[({].*$", "")
+  if text == "mascon" then
+    return overview
+  end
   local name = known_name(text)
   if name then
     local row = op_row(text)
@@ -456,8 +459,10 @@ function M.find(text)
     for _, entry in ipairs(entries()) do
       names[#names + 1] = entry[1]:match "[^.]+$"
     end
-    local nearest = options.nearest(text:match "[^.:]*$", names)
-    options.fail("help", ('nothing is known of "%s"'):format(text), nearest and ("did you mean %s?"):format(nearest))
+    local last = text:match "[^.:]*$"
+    local nearest = #last > 2 and options.nearest(last, names)
+    options.fail("help", ('nothing is known of "%s"'):format(text),
+      nearest and ("did you mean %s?"):format(nearest))
   end
   return found
 end

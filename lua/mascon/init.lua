@@ -74,6 +74,7 @@ local function names()
 end
 
 return setmetatable(mascon, {
+  parts = parts, -- for completion
   __index = function(self, name)
     local part = parts[name]
     local value

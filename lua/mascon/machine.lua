@@ -68,10 +68,32 @@ function M.set_float32_precision(kind)
   options.check("set_float32_precision", { "kind", nil, "string", choices = { "highest", "tf32" } }, kind)
 end
 
---- Versions and libraries, as a table of strings.
+local CONFIG_BYTES = 4096
+local about_processor = { processor = true, processors = true, features = true, kernels = true, compiler = true }
+
+--- Versions, devices, processor features and libraries.
+---@return table version, lua, library (its path), threads, devices, processor, processors, features (a list),
+---  kernels ("avx512", "avx2" or "plain"), compiler, libraries {name = version}
 function M.config()
-  local config = { version = layer.string(C.mascon_version()), library = layer.library_path,
-    threads = C.mascon_num_threads(), devices = M.devices() }
+  local config = {
+    version = layer.string(C.mascon_version()), lua = jit.version, library = layer.library_path,
+    threads = C.mascon_num_threads(), devices = M.devices(), libraries = {},
+  }
+  local text = layer.new("char[?]", CONFIG_BYTES)
+  C.mascon_config_text(text, CONFIG_BYTES)
+  for name, value in layer.string(text):gmatch "([^\t\n]+)\t([^\n]*)" do
+    if about_processor[name] then
+      config[name] = value
+    else
+      config.libraries[name] = value
+    end
+  end
+  config.processors = tonumber(config.processors)
+  local features = {}
+  for feature in (config.features or ""):gmatch "%S+" do
+    features[#features + 1] = feature
+  end
+  config.features = features
   return config
 end
 

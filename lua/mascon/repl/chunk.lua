@@ -25,7 +25,8 @@ local function expression(text)
   if not f then
     return nil, message
   end
-  f = loadstring("local pass = ... return pass(" .. text .. "\n)", "=prompt")
+  local close = text:find("--", 1, true) and "\n)" or ")" -- a line more would be named in errors
+  f = loadstring("local pass = ... return pass(" .. text .. close, "=prompt")
   interpreted(f)
   return function()
     return f(pass)

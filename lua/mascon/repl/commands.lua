@@ -36,7 +36,7 @@ end
 commands.help = { "", "this list", function()
   say(style.paint("head", "An expression is evaluated and printed; _ is the last value.")
     .. " A statement is run; unfinished text goes on in the next line.")
-  say "mascon, nn, optim, F (nn.functional), T (transforms), data, datasets, metrics, plot and image are there."
+  say "mascon, nn, optim, F (nn.functional), T (transforms), data, datasets, metrics, plot, image and models are there."
   say ""
   local rows = { { "?name", "documentation: ?nn.Conv2d, ?conv2d; ?conv searches; also help(nn.Conv2d)" } }
   for _, name in ipairs(M.order) do

@@ -28,7 +28,7 @@ local function guess(message)
     add_names(names, module and module.Module)
     add_names(names, string)
   end
-  local nearest = name and options.nearest(name, names)
+  local nearest = name and #name > 2 and options.nearest(name, names)
   return nearest and nearest ~= name and ('did you mean "%s"?'):format(nearest) or nil
 end
 
@@ -42,7 +42,7 @@ function M.text(value)
   elseif type(value) == "table" and (getmetatable(value) or {}).__tostring then
     message = tostring(value)
   else
-    message = ("(error object is a %s value)"):format(type(value))
+    message = require("mascon.repl.show").text(value)
   end
   if message:find "interrupted$" then
     return style.paint("error", "interrupted")

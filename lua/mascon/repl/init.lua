@@ -11,7 +11,8 @@ local M = {}
 -- Only here are mascon's parts globals: name -> path below mascon. Each is loaded when it is first read.
 local globals = {
   mascon = "", nn = "nn", optim = "optim", F = "nn.functional", T = "transforms", data = "data",
-  datasets = "datasets", metrics = "metrics", plot = "plot", image = "image", help = "help", tqdm = "tqdm",
+  datasets = "datasets", metrics = "metrics", plot = "plot", image = "image", models = "models", help = "help",
+  tqdm = "tqdm",
 }
 
 local function load_global(name)
@@ -44,8 +45,8 @@ local session = { ended = false }
 
 local function print_error(value, traceback)
   session.traceback = traceback
-  io.stdout:flush()
-  io.write(require("mascon.repl.errors").text(value), "\n")
+  local text = require("mascon.repl.errors").text(value)
+  io.write(text:find "interrupted" and layer.isatty(1) and "\n" or "", text, "\n") -- below the ^C
 end
 
 --- What a computation that was cut short may have left behind.
@@ -136,10 +137,10 @@ function M.start(terminal)
       layer.string(layer.C.mascon_version()), jit.version))
     history.load(terminal.remember)
     terminal.on_complete(function(before)
-      return require("mascon.repl.complete").key(before, pending, terminal.columns())
+      return require("mascon.repl.complete").key(before, pending, terminal)
     end)
   end
-  local first, more = style.prompt "> ", style.prompt ">> "
+  local first, more = style.prompt ">", style.prompt ">>"
   while not session.ended do
     local line, why = terminal.read(pending and more or first)
     if line then

@@ -18,9 +18,10 @@ function M.paint(style, text)
   return M.on and ("\27[%sm%s\27[0m"):format(codes[style], text) or text
 end
 
---- A prompt for the line editor, which must know what has no width.
-function M.prompt(text)
-  return M.on and ("\1\27[%sm\1%s\1\27[0m\1"):format(codes.prompt, text) or text
+--- A prompt for the line editor, which must know what has no width, and drops that at the very end.
+---@param mark string what stands before the space
+function M.prompt(mark)
+  return (M.on and ("\1\27[%sm\1%s\1\27[0m\1"):format(codes.prompt, mark) or mark) .. " "
 end
 
 return M
