@@ -97,6 +97,11 @@ mascon_status masconI_file_read_sum(const masconI_file *f, uint64_t offset, void
 mascon_status masconI_file_sum(const masconI_file *f, uint64_t offset, uint64_t size,
                                masconI_crc kind, uint32_t *sum);
 
+/* ---- Digests (sha256.c) ---- */
+
+/* Tests only: without the processor's instructions where on is not 0. */
+void masconI_sha256_plain(int on);
+
 /* ---- Bytes (bytes.c) ---- */
 
 /* Strict UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF. */

@@ -28,7 +28,9 @@ struct mascon_digest {
  * first 64: doubles hold them exactly enough (no root is within 2^-40 of a step). */
 static uint32_t first[8];
 static _Alignas(16) uint32_t round_constant[64];
-static int has_instructions;
+static int has_instructions, plain;
+
+void masconI_sha256_plain(int on) { plain = on; }
 
 static uint32_t behind_point(double root) {
     return (uint32_t)((root - floor(root)) * 4294967296.0);
@@ -120,7 +122,7 @@ __attribute__((target("sha,sse4.1"))) static void blocks_fast(uint32_t state[8],
 
 static void add_blocks(uint32_t state[8], const uint8_t *p, size_t count) {
 #if defined(__x86_64__)
-    if (has_instructions) {
+    if (has_instructions && !plain) {
         blocks_fast(state, p, count);
         return;
     }

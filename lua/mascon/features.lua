@@ -246,9 +246,10 @@ end
 ---@param backbone mascon.nn.Module frozen: freeze(), or requires_grad_(false) and eval()
 ---@param loader table its data set, batch size, workers and device of the backbone are used
 ---@param given? table file: features are kept there and reused while backbone, weights, data and
----  transform are the same; key: a text that stands for data and transform where these are a script's
----  own; progress = false: a bar on standard error. What would change the result is refused unless
----  allow_random (augmentation, dropout), allow_training (moving statistics) or allow_trainable say so
+---  transform are the same; key: a text that stands for the data, and for what a script made of it,
+---  where that has no contents to compare; progress = false: a bar on standard error. What would change
+---  the result is refused unless allow_random (augmentation, dropout), allow_training (moving
+---  statistics) or allow_trainable say so
 ---@return table data set with classes as the loader's; reused: whether it came from the file
 function M.features(backbone, loader, given)
   fingerprint.check_module("features", backbone)
@@ -270,16 +271,17 @@ function M.features(backbone, loader, given)
     if not o.file then
       return result(compute(backbone, loader, order, o), ds, nil, false)
     end
-    local why = not o.key and fingerprint.opaque(ds)
+    local backbone_sum, why = fingerprint.of_module(backbone)
+    why = not o.key and (why or fingerprint.opaque(ds)) or nil
     if why then
-      fail(("features cannot be kept in a file: %s, which has no fingerprint"):format(why),
-        'key = "a text that you change with data or transform", or no file')
+      fail(("features cannot be kept in a file: %s"):format(why), 'key = "a text that you change with '
+        .. 'what a script made of backbone, data or transform", or no file')
     end
     check_writable(o.file)
     local old = stored(o.file)
-    local now = { backbone = fingerprint.of_module(backbone), modes = modes,
-      data = o.key and "key " .. o.key .. (order and " " .. table.concat(order, " ") or "")
-        or fingerprint.of_data(ds, order) }
+    local now = { backbone = backbone_sum, modes = modes, data = o.key
+      and "key " .. o.key .. (order and " " .. table.concat(order, " ") or "")
+      or fingerprint.of_data(ds, order) }
     if old then
       local changed = difference(old, now)
       if changed == "" then

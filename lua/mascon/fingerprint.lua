@@ -79,24 +79,56 @@ end
 
 -- Networks ----------------------------------------------------------------------------------------------
 
-local function is_own(fn)
-  return debug.getinfo(fn, "S").source:sub(1, #own) == own
+--- Where a function of mascon's own stands, for files of this folder and generated code; else nil.
+local function own_place(fn)
+  local info = debug.getinfo(fn, "S")
+  if info.source:sub(1, #own) == own then
+    return ("%s:%d"):format(info.source:sub(#own + 1), info.linedefined)
+  elseif info.source:sub(1, 7) == "=mascon" then
+    return info.source
+  end
 end
 
---- The code of the methods that a script gave a class and its parents.
-local function add_code(digest, class)
+local scalar = { number = true, string = true, boolean = true }
+
+--- Adds a function: its code, and what it finds outside of itself (constants, tables, functions). Of
+--- mascon's own functions it is the place and the constants, which tell the operations apart.
+local function add_function(digest, fn, seen)
+  if seen[fn] then
+    return
+  end
+  seen[fn] = true
+  local place = own_place(fn)
+  local good, code = pcall(string.dump, fn, true)
+  digest:text(place or good and code or "C")
+  local i, name, v = 1, debug.getupvalue(fn, 1)
+  while name do
+    if type(v) == "function" and not place then
+      add_function(digest, v, seen)
+    elseif scalar[type(v)] or not place and v ~= nil and not seen[v] then
+      if type(v) == "table" then
+        seen[v] = true
+      end
+      digest:value(v)
+    end
+    i = i + 1
+    name, v = debug.getupvalue(fn, i)
+  end
+end
+
+--- The methods that a script gave a class and its parents.
+local function add_code(digest, class, seen)
   while class do
     local names = {}
     for name, v in pairs(class) do
-      if type(name) == "string" and type(v) == "function" and not is_own(v) then
+      if type(name) == "string" and type(v) == "function" and not own_place(v) then
         names[#names + 1] = name
       end
     end
     table.sort(names)
     for _, name in ipairs(names) do
-      local good, code = pcall(string.dump, class[name], true)
       digest:text(name)
-      digest:text(good and code or "")
+      add_function(digest, class[name], seen)
     end
     class = rawget(class, "super")
   end
@@ -108,69 +140,75 @@ local passing = { training = true, frozen = true, run = true, preprocess = true 
 --- The fingerprint of a network that is evaluated.
 ---@param net mascon.nn.Module
 ---@return string
+---@return string? why it says too little: something in the network has no contents to compare
 function M.of_module(net)
-  local digest = M.new()
+  local digest, seen, why = M.new(), {}, nil
   for name, m in net:named_modules() do
     local books = module.books_of(m)
     digest:text(name)
     digest:text(m.class_name)
-    add_code(digest, books.class)
-    if rawget(books.values, "forward") then -- an object with a forward of its own
-      add_code(digest, { forward = books.values.forward })
-    end
+    add_code(digest, books.class, seen)
     local fields = {}
     for key, v in pairs(books.values) do
       if not passing[key] and not books.kinds[key] then
         fields[key] = v
       end
     end
-    digest:value(fields)
-    for _, hook in ipairs(books.hooks or {}) do
-      add_code(digest, { hook = hook })
+    local at = name == "" and "the backbone" or name
+    if not digest:value(fields) then
+      why = why or ("a field of %s holds something with no contents to compare"):format(at)
+    elseif books.hooks then
+      why = why or ("%s has forward hooks"):format(at)
     end
   end
-  for _, list in ipairs { { net:named_parameters() }, { net:named_buffers() } } do
-    for name, t in unpack(list) do
-      digest:text(name)
-      digest:tensor(t)
-    end
+  for name, p in net:named_parameters() do
+    digest:text(name)
+    digest:tensor(p)
   end
-  return digest:hex()
+  for name, t in net:named_buffers() do
+    digest:text(name)
+    digest:tensor(t)
+  end
+  return digest:hex(), why
 end
 
 -- Data --------------------------------------------------------------------------------------------------
 
+local function is_kind(ds, class_name)
+  local class = getmetatable(ds)
+  return type(class) == "table" and class.class_name == class_name and ds.get == class.get
+end
+
 --- The data set that holds sample i in the end, and the sample's number there.
 local function locate(ds, i)
-  while ds.dataset and ds.indices or ds.datasets and ds.ends do
-    if ds.indices then
+  while true do
+    if is_kind(ds, "Subset") then
       ds, i = ds.dataset, ds.indices[i]
-    else
+    elseif is_kind(ds, "ConcatDataset") then
       local k = 1
       while i > ds.ends[k] do
         k = k + 1
       end
       ds, i = ds.datasets[k], i - (ds.ends[k - 1] or 0)
+    else
+      return ds, i
     end
   end
-  return ds, i
 end
 
 --- Calls fn for every data set that holds samples of its own.
 ---@param ds table
 ---@param fn fun(ds: table)
 function M.each_leaf(ds, fn)
-  if dataset.view(ds) and ds.indices then
-    return M.each_leaf(ds.dataset, fn)
-  elseif ds.datasets and ds.ends then
+  if is_kind(ds, "Subset") then
+    M.each_leaf(ds.dataset, fn)
+  elseif is_kind(ds, "ConcatDataset") then
     for _, part in ipairs(ds.datasets) do
       M.each_leaf(part, fn)
     end
-    return
-  elseif ds.dataset and ds.indices then -- a subset of a script's data set
-    return M.each_leaf(ds.dataset, fn)
+  else
+    fn(ds)
   end
-  fn(ds)
 end
 
 --- Why a data set cannot be told by its contents, or nil.
