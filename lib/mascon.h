@@ -287,9 +287,18 @@ MASCON_API void mascon_generator_next(mascon_generator *g, uint64_t random[2]);
 MASCON_API mascon_status mascon_set_num_threads(int32_t n);
 MASCON_API int32_t mascon_num_threads(void);
 
-enum { MASCON_MEMORY_LIVE = 0, MASCON_MEMORY_CACHED, MASCON_MEMORY_PEAK, MASCON_MEMORY_ALLOCATIONS,
-       MASCON_MEMORY_RAW_ALLOCATIONS, MASCON_MEMORY_TENSORS, MASCON_MEMORY_NODES,
-       MASCON_MEMORY_TOTAL, MASCON_MEMORY_FREE, MASCON_MEMORY_COUNT };
+enum {
+    MASCON_MEMORY_LIVE = 0,
+    MASCON_MEMORY_CACHED,
+    MASCON_MEMORY_PEAK,
+    MASCON_MEMORY_ALLOCATIONS,
+    MASCON_MEMORY_RAW_ALLOCATIONS,
+    MASCON_MEMORY_TENSORS,
+    MASCON_MEMORY_NODES,
+    MASCON_MEMORY_TOTAL,
+    MASCON_MEMORY_FREE,
+    MASCON_MEMORY_COUNT
+};
 /* Fills MASCON_MEMORY_COUNT numbers: bytes in live storages, bytes cached for reuse, the peak of
  * live, requests served so far, requests that went to the system, live tensors and live graph
  * nodes (of all devices), and the device's total and free bytes. */
@@ -327,8 +336,13 @@ MASCON_API int32_t mascon_is_terminal(int32_t descriptor);
 
 /* Starts (1) or stops (0) counting; starting clears the counters. */
 MASCON_API void mascon_profile(int32_t on);
-enum { MASCON_PROFILE_CALLS = 0, MASCON_PROFILE_NANOSECONDS, MASCON_PROFILE_BYTES,
-       MASCON_PROFILE_CONVERSIONS, MASCON_PROFILE_COUNT };
+enum {
+    MASCON_PROFILE_CALLS = 0,
+    MASCON_PROFILE_NANOSECONDS,
+    MASCON_PROFILE_BYTES,
+    MASCON_PROFILE_CONVERSIONS,
+    MASCON_PROFILE_COUNT
+};
 /* Fills MASCON_PROFILE_COUNT numbers for an op; *kernel names the last kernel used, or is NULL. */
 MASCON_API void mascon_profile_row(int32_t op, int64_t *out, const char **kernel);
 /* Layout conversions since the profile began, and the op and input of each of the first of them:

@@ -143,8 +143,8 @@ MASCON_AVX512 static void row_2x2_avx512(int64_t ow, int64_t c, const float *x0,
         __m512i at = _mm512_setzero_si512();
         for (int k = 1; k < 4; k++) {
             const __m512 v = _mm512_maskz_loadu_ps(m, p[k]);
-            const __mmask16 wins = _mm512_cmp_ps_mask(v, best, _CMP_GT_OQ) |
-                                   _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+            const __mmask16 wins =
+                _mm512_cmp_ps_mask(v, best, _CMP_GT_OQ) | _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
             best = _mm512_mask_mov_ps(best, wins, v);
             at = _mm512_mask_mov_epi32(at, wins, _mm512_set1_epi32(k));
         }
