@@ -1,6 +1,6 @@
 /* adam.c: one step of Adam or AdamW over all parameters, in float32. */
+#include "core/simd.h"
 #include "cpu/optimizer.h"
-#include "cpu/simd.h"
 #include "ops/nn.h"
 
 typedef struct options {

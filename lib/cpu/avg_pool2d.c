@@ -4,7 +4,7 @@
  * output element averages and what it divides by. */
 #include <string.h>
 
-#include "cpu/simd.h"
+#include "core/simd.h"
 #include "ops/nn.h"
 
 enum { SLICE = 8192 }; /* output elements of one slice, about */

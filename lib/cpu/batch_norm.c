@@ -7,8 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/simd.h"
 #include "cpu/moments.h"
-#include "cpu/simd.h"
 #include "ops/norm.h"
 
 /* Elements of a slice of rows, about; rows at least. */

@@ -2,8 +2,8 @@
  * second only where the norm is too large. Sums are of doubles and added slice by slice. */
 #include <string.h>
 
+#include "core/simd.h"
 #include "cpu/optimizer.h"
-#include "cpu/simd.h"
 #include "ops/nn.h"
 
 enum { LANES = 16 };

@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "core/simd.h"
 #include "cpu/dnnl.h"
-#include "cpu/simd.h"
 #include "mascon.h"
 
 #define TEXT_OF(x) #x

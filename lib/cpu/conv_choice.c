@@ -18,8 +18,8 @@
  *                 x; with 512 it is slower, since its rows no longer stay in the first-level cache.
  *   oneDNN        the rest: steps, 1x1, groups, first layers with 16 and more output channels.
  */
+#include "core/simd.h"
 #include "cpu/conv.h"
-#include "cpu/simd.h"
 #include "cpu/winograd.h"
 
 /* The fewest channels that go in: of x, or of dy for the gradient of x. */

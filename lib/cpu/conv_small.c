@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "cpu/simd.h"
+#include "core/simd.h"
 
 enum { MOST = MASCON_SMALL_CHANNELS, TAPS = MASCON_SMALL_TAPS, LINE = 16 };
 /* A slice's planes must fit the second-level cache beside the weights. */

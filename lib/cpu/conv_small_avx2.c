@@ -1,6 +1,6 @@
 /* conv_small_avx2.c: the few-channel convolution by AVX2 and FMA. */
+#include "core/simd.h"
 #include "cpu/conv_small.h"
-#include "cpu/simd.h"
 
 #if MASCON_HAS_AVX512_CODE
 

@@ -1,7 +1,7 @@
 /* conv_transpose2d.c: conv_transpose2d on channels-last float32: the kernel of conv2d_bwd_data over
  * the same tensors, then the bias. */
 #include "ops/conv_transpose2d.h"
-#include "cpu/simd.h"
+#include "core/simd.h"
 
 extern const mascon_kernel masconC_conv2d_bwd_data;
 

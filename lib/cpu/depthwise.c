@@ -6,7 +6,7 @@
  */
 #include "cpu/depthwise.h"
 
-#include "cpu/simd.h"
+#include "core/simd.h"
 
 enum { TAPS = 9, LINE = 16, PIECES = 32 };
 

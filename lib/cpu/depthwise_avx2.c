@@ -1,6 +1,6 @@
 /* depthwise_avx2.c: the depthwise convolution by AVX2 and FMA. */
+#include "core/simd.h"
 #include "cpu/depthwise.h"
-#include "cpu/simd.h"
 
 #if MASCON_HAS_AVX512_CODE
 

@@ -5,8 +5,8 @@
  * drawn channel by channel and kept as one bit each. */
 #include <string.h>
 
+#include "core/simd.h"
 #include "cpu/dense.h"
-#include "cpu/simd.h"
 #include "ops/nn.h"
 
 /* ---- Words of the stream ---- */

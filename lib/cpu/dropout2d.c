@@ -2,8 +2,8 @@
  * one picture. */
 #include <string.h>
 
+#include "core/simd.h"
 #include "cpu/dense.h"
-#include "cpu/simd.h"
 #include "ops/nn.h"
 
 enum { BLOCK = 256 }; /* channels whose factors are kept at a time */

@@ -9,7 +9,7 @@
 #define MASCON_CPU_ELEMENTWISE_H
 
 #include "core/internal.h"
-#include "cpu/simd.h"
+#include "core/simd.h"
 
 /* Nobody reads the floating-point exception flags. Without this, gcc keeps the branches of a
  * selection such as x > 88 ? INFINITY : y and vectorises no loop over it. */

@@ -3,8 +3,8 @@
  * Both operands lie dense along the inner dimension, so blocks of 4 rows and 6 columns are dot
  * products of vectors that are loaded once for several sums, without packing. For the few rows of a
  * batch this is several times faster than oneDNN's gemm, which packs the weights at each call. */
+#include "core/simd.h"
 #include "cpu/gemm.h"
-#include "cpu/simd.h"
 
 #if MASCON_HAS_AVX512_CODE
 

@@ -2,7 +2,7 @@
  * y {n, c, oh, ow}; the taps are those of resample.h. */
 #include <string.h>
 
-#include "cpu/simd.h"
+#include "core/simd.h"
 #include "ops/resample.h"
 
 typedef struct job {

@@ -4,7 +4,7 @@
  * element of its window; a NaN wins over every number. */
 #include <string.h>
 
-#include "cpu/simd.h"
+#include "core/simd.h"
 #include "ops/nn.h"
 
 /* Output elements of one slice, about. */

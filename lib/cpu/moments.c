@@ -1,7 +1,7 @@
 /* moments.c: see moments.h. */
 #include "cpu/moments.h"
 
-#include "cpu/simd.h"
+#include "core/simd.h"
 
 enum { LANES = 16 };
 

@@ -6,8 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/simd.h"
 #include "cpu/moments.h"
-#include "cpu/simd.h"
 #include "ops/norm.h"
 
 enum { SLICE = 8192 };  /* elements of a slice, about */

@@ -2,8 +2,8 @@
  * fixed size, in 16 lanes each, and are put together in the chunks' order. */
 #include <math.h>
 
+#include "core/simd.h"
 #include "cpu/dense.h"
-#include "cpu/simd.h"
 #include "ops/loss.h"
 
 enum { LANES = 16 };

@@ -1,7 +1,7 @@
 /* relu.c: relu and its backward op on dense float32. */
 #include "core/op.h"
+#include "core/simd.h"
 #include "cpu/dense.h"
-#include "cpu/simd.h"
 
 typedef struct job {
     const float *x, *y; /* backward: dy, y */

@@ -1,6 +1,6 @@
 /* rmsprop.c: one step of RMSprop over all parameters, in float32. */
+#include "core/simd.h"
 #include "cpu/optimizer.h"
-#include "cpu/simd.h"
 #include "ops/nn.h"
 
 typedef struct options {

@@ -2,7 +2,7 @@
 #ifndef MASCON_CPU_TURN_H
 #define MASCON_CPU_TURN_H
 
-#include "cpu/simd.h"
+#include "core/simd.h"
 
 #if MASCON_HAS_AVX512_CODE
 

@@ -10,7 +10,7 @@
  * threads. Error: about 1e-6 of the largest magnitude.
  */
 #include "cpu/winograd.h"
-#include "cpu/simd.h"
+#include "core/simd.h"
 
 enum { POSITIONS = MASCON_WINOGRAD_POSITIONS, TILE = MASCON_WINOGRAD_TILE };
 enum { ROWS = 6, MOST_TILES = 48, PIECES = 8, LINE = 16 /* floats */ };

@@ -2,7 +2,7 @@
  * registers. */
 #include "cpu/winograd.h"
 
-#include "cpu/simd.h"
+#include "core/simd.h"
 
 #if MASCON_HAS_AVX512_CODE
 

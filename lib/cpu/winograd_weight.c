@@ -13,7 +13,7 @@
  */
 #include <string.h>
 
-#include "cpu/simd.h"
+#include "core/simd.h"
 #include "cpu/winograd.h"
 
 enum { POSITIONS = MASCON_WINOGRAD_POSITIONS, SUM = POSITIONS, LINE = 16 };

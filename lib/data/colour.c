@@ -3,7 +3,7 @@
  */
 #include <string.h>
 
-#include "cpu/simd.h"
+#include "core/simd.h"
 #include "data/picture.h"
 
 static uint8_t gray_of(const uint8_t *rgb) {

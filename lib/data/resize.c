@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpu/simd.h"
+#include "core/simd.h"
 #include "data/picture.h"
 
 enum { POINT = 22, STRIP = 64 };

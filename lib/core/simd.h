@@ -4,8 +4,8 @@
  * is chosen when the library is loaded. Functions written with AVX-512 intrinsics carry
  * MASCON_AVX512 and are called only where masconI_has_avx512(); MASCON_AVX2 likewise (with FMA).
  */
-#ifndef MASCON_CPU_SIMD_H
-#define MASCON_CPU_SIMD_H
+#ifndef MASCON_CORE_SIMD_H
+#define MASCON_CORE_SIMD_H
 
 #include <stdint.h>
 
