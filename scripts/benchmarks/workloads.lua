@@ -106,7 +106,7 @@ end
 function workloads.epoch(device)
   local T = mascon.transforms
   local ds = mascon.datasets.CIFAR10 { train = true, transform = T.Compose { T.ToTensor() } }
-  local train = mascon.data.random_split(ds, { 40000, 10000 })[1]
+  local train = mascon.data.random_split(ds, { 40000, 10000 })
   local loader = mascon.data.DataLoader(train, { batch_size = 32, shuffle = true, num_workers = 2 })
   local model = SimpleCNN():to(device)
   local optimizer = optim.Adam(model:parameters(), { lr = 1e-3 })
