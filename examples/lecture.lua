@@ -31,9 +31,9 @@ local function pictures(root, part, transform)
   if has_cifar10(root) then
     return datasets.CIFAR10 { root = root, train = part == "train", transform = transform }
   elseif part == "train" then
-    return datasets.FakeData { size = 5000, transform = transform }
+    return datasets.FakeData { size = 20000, transform = transform }
   end
-  return datasets.FakeData { size = 1000, random_offset = 5000, transform = transform }
+  return datasets.FakeData { size = 2000, random_offset = 20000, transform = transform }
 end
 
 --- Loaders of the training, validation and test pictures, and the names of the classes. Of CIFAR-10's
