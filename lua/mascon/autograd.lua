@@ -149,8 +149,6 @@ end
 
 -- Backward ------------------------------------------------------------------------------------------
 
-local contexts = {} -- of Lua functions waiting for their backward, by id
-
 local what_box, id_box = layer.new "int32_t[1]", layer.new "uint64_t[1]"
 
 --- Calls the backward of a Lua function and hands its gradients to the pass.
@@ -331,5 +329,4 @@ function Function:extend(name)
   return setmetatable(class, { __index = self, __call = apply })
 end
 
-M.contexts = contexts
 return M

@@ -63,7 +63,9 @@ function M.empty_cache(device)
   C.mascon_empty_cache(op.device("empty_cache", device or "cpu"))
 end
 
---- Whether results must not depend on timing: always true on the CPU.
+--- The least precision of float32 work: "tf32" lets a GPU round the factors of convolutions, "highest"
+-- forbids it. The CPU computes in full float32 either way, so nothing changes there.
+---@param kind string "highest" | "tf32"
 function M.set_float32_precision(kind)
   options.check("set_float32_precision", { "kind", nil, "string", choices = { "highest", "tf32" } }, kind)
 end
