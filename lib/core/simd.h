@@ -1,7 +1,9 @@
 /* simd.h: how kernels reach the vector units of the processor they run on.
  *
  * MASCON_CLONES before a function of plain loops compiles it for several processors; the right one
- * is chosen when the library is loaded. Functions written with AVX-512 intrinsics carry
+ * is chosen when the library is loaded. With gcc only: clang 14 gives the resolvers of static
+ * functions global names, and two files with a function of one name no longer link. A library built
+ * by clang runs these loops for the plain processor, with the same results. Functions written with AVX-512 intrinsics carry
  * MASCON_AVX512 and are called only where masconI_has_avx512(); MASCON_AVX2 likewise (with FMA).
  */
 #ifndef MASCON_CORE_SIMD_H
@@ -9,8 +11,8 @@
 
 #include <stdint.h>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define MASCON_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define MASCON_CLONES
