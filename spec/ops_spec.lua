@@ -1,12 +1,15 @@
 --- The matrix runner: every op of the C table against its reference kernel, its gradient, its errors.
 -- For each sample of spec/ops/<op>.lua: float64 on the reference kernels is the oracle; float32 on the
 -- CPU must agree in every memory layout; gradients are checked by central differences in float64 and
--- then in float32 against that; bad input gives its sentence and leaks nothing; a failing allocation
--- gives an error and leaks nothing.
+-- then in float32 against that; bfloat16 and float16 must agree with float64 of the same rounded
+-- numbers, for the first samples of an op; bad input gives its sentence and leaks nothing; a failing
+-- allocation gives an error and leaks nothing.
+-- With MASCON_TEST_DEVICE=cuda the same samples run on that device, against the same references.
 
 local mascon = require "mascon"
 local layer = require "mascon.ffi"
 local op = require "mascon.op"
+local rows = require "mascon.op.rows"
 local S = require "spec.support.sample"
 
 local C = layer.C
@@ -18,9 +21,18 @@ local function load_spec(name)
   return chunk and chunk()
 end
 
+local DEVICE = os.getenv "MASCON_TEST_DEVICE"
+DEVICE = DEVICE ~= "" and DEVICE ~= "cpu" and DEVICE or nil
+if DEVICE then
+  mascon.set_float32_precision "highest"
+end
+local place = DEVICE -- where samples are made now; nil: the CPU
+
 local function on_reference(fn)
   C.mascon_testing_reference(1)
+  place = nil
   local results = { pcall(fn) }
+  place = DEVICE
   C.mascon_testing_reference(0)
   if not results[1] then
     error(results[2], 0)
@@ -37,12 +49,16 @@ local function seed_of(name, sample, argument)
   return h * 97 + sample * 13 + argument * 7 + 1
 end
 
---- The tensors and other arguments of a sample.
-local function make_args(name, index, sample, dtype, layout)
+--- The tensors and other arguments of a sample; `through`: rounded to this dtype before.
+local function make_args(name, index, sample, dtype, layout, through)
   local args, tensors = {}, {}
   for i, a in ipairs(sample.args or sample.list or {}) do
     if S.is(a) then
-      local t = S.relayout(mascon, S.make(mascon, a, dtype, seed_of(name, index, i)), layout)
+      local made = S.make(mascon, a, through or dtype, seed_of(name, index, i))
+      if through and S.is_floating(a) then
+        made = made:to(dtype)
+      end
+      local t = S.relayout(mascon, place and made:to(place) or made, layout)
       args[i] = t
       tensors[#tensors + 1] = { t = t, d = a, at = i }
     else
@@ -50,6 +66,19 @@ local function make_args(name, index, sample, dtype, layout)
     end
   end
   return args, tensors
+end
+
+--- The options of a sample; an op that makes tensors is told where.
+local function options_of(name, sample)
+  local device = place and rows.row(name).by_name.device
+  if not device or device.required then
+    return sample.options
+  end
+  local options = { device = place }
+  for key, value in pairs(sample.options or {}) do
+    options[key] = value
+  end
+  return options
 end
 
 --- Calls the op on made arguments; returns its outputs as a list.
@@ -65,15 +94,16 @@ local function call(name, sample, args)
     n = n + 1
     list[n] = v
   end
-  if sample.options then
+  local options = options_of(name, sample)
+  if options then
     n = n + 1
-    list[n] = sample.options
+    list[n] = options
   end
   return { f(unpack(list, 1, n)) }
 end
 
 local function is_float(t)
-  return t.dtype == "float32" or t.dtype == "float64"
+  return t.dtype:match "float" ~= nil
 end
 
 local function largest(values, n)
@@ -125,7 +155,7 @@ local function check_forward(name, index, sample, spec)
     return call(name, sample, (make_args(name, index, sample, "float64", "row")))
   end)
   for _, layout in ipairs(layouts_of(sample)) do
-    local kinds = { "float32", "float64" }
+    local kinds = place and { "float32" } or { "float32", "float64" }
     for _, dtype in ipairs(kinds) do
       local outs = call(name, sample, (make_args(name, index, sample, dtype, layout)))
       assert.equal(#oracle, #outs)
@@ -146,12 +176,15 @@ local function wants_grad(sample, at, d)
 end
 
 --- sum(y * w) over all floating outputs, w fixed.
-local function loss_of(outs, name, index)
+local function loss_of(outs, name, index, through)
   local loss
   for i, y in ipairs(outs) do
     if is_float(y) then
-      local w = S.make(mascon, S.randn(y.shape), y.dtype, seed_of(name, index, 50 + i))
-      local part = (y * w):sum()
+      if place and y.dtype == "float64" then
+        y = y:cpu() -- a device holds float64, but does not compute it
+      end
+      local w = S.make(mascon, S.randn(y.shape), through or y.dtype, seed_of(name, index, 50 + i))
+      local part = (y * w:to(y.dtype):to(y.device)):sum()
       loss = loss and loss + part or part
     end
   end
@@ -159,8 +192,8 @@ local function loss_of(outs, name, index)
 end
 
 --- The gradients of a sample's loss by backward, per differentiated argument.
-local function gradients(name, index, sample, dtype, layout)
-  local args, tensors = make_args(name, index, sample, dtype, layout)
+local function gradients(name, index, sample, dtype, layout, through)
+  local args, tensors = make_args(name, index, sample, dtype, layout, through)
   local asked = {}
   for _, entry in ipairs(tensors) do
     if wants_grad(sample, entry.at, entry.d) then
@@ -171,7 +204,7 @@ local function gradients(name, index, sample, dtype, layout)
   if #asked == 0 then
     return asked
   end
-  local loss = loss_of(call(name, sample, args), name, index)
+  local loss = loss_of(call(name, sample, args), name, index, through)
   if not loss or not loss.requires_grad then
     return {}
   end
@@ -241,10 +274,47 @@ local function check_backends(name, index, sample, spec)
   end
 end
 
+-- The 16-bit types: one rounding of each result, and in a gradient one for each call it is made of.
+local ROUNDINGS = DEVICE and 2 or 1 -- a device has no float32 between the calls of a gradient
+local HALF = {
+  { dtype = "bfloat16", samples = 3, forward = ROUNDINGS * 2 ^ -8, gradient = ROUNDINGS * 2 ^ -6 },
+  { dtype = "float16", samples = 1, forward = ROUNDINGS * 2 ^ -11, gradient = ROUNDINGS * 2 ^ -9 },
+}
+
+local function check_half(name, index, sample, spec)
+  for _, half in ipairs(HALF) do
+    if index <= half.samples then
+      local dtype, layout = half.dtype, layouts_of(sample)[1 + index % 2]
+      local own = type(spec.half) == "table" and spec.half[dtype] or half
+      local oracle = on_reference(function()
+        return call(name, sample, (make_args(name, index, sample, "float64", "row", dtype)))
+      end)
+      local outs = call(name, sample, (make_args(name, index, sample, dtype, layout)))
+      for i, y in ipairs(outs) do
+        local d = difference(y, oracle[i])
+        assert.is_true(d <= (own.forward or half.forward), ("%s sample %d output %d, %s: off by %g"):format(name,
+          index, i, dtype, d))
+      end
+      local wanted = on_reference(function()
+        return gradients(name, index, sample, "float64", "row", dtype)
+      end)
+      for i, entry in ipairs(gradients(name, index, sample, dtype, layout)) do
+        local want = wanted[i].t.grad
+        if want then
+          local d = difference(entry.t.grad, want)
+          assert.equal(dtype, entry.t.grad.dtype)
+          assert.is_true(d <= (own.gradient or half.gradient),
+            ("%s sample %d argument %d, %s: gradient off by %g"):format(name, index, entry.at, dtype, d))
+        end
+      end
+    end
+  end
+end
+
 local function live_objects()
   collectgarbage()
   collectgarbage()
-  local m = mascon.memory()
+  local m = mascon.memory(DEVICE)
   return m.tensors, m.nodes, m.live
 end
 
@@ -266,9 +336,30 @@ local function check_allocation_failures(name, index, sample)
   assert.same({ tensors, nodes, live }, { t2, n2, l2 })
 end
 
+-- The library as an error sample sees it: what it makes lies on the device.
+local makers = {}
+for name in ("tensor zeros ones full rand randn arange linspace eye empty from randint randperm"):gmatch "%S+" do
+  makers[name] = function(...)
+    local t = mascon[name](...)
+    return t:detach():to(DEVICE):requires_grad_(t.requires_grad)
+  end
+end
+local on_device = setmetatable({}, { __index = function(_, name)
+  return makers[name] or mascon[name]
+end })
+
+--- Errors that only values show come with the next read.
+local function call_case(case)
+  if not DEVICE then
+    return case.call(mascon)
+  end
+  case.call(on_device)
+  mascon.cuda.synchronize(DEVICE)
+end
+
 local function check_error(case)
   local tensors, nodes = live_objects()
-  local good, err = pcall(case.call, mascon)
+  local good, err = pcall(call_case, case)
   assert.is_false(good, "no error; expected: " .. case.message)
   local first = tostring(err):match "^[^\n]*"
   assert.is_truthy(first:find(case.message, 1, true), ("got: %s\nexpected: %s"):format(err, case.message))
@@ -278,6 +369,10 @@ local function check_error(case)
   end
   local t2, n2 = live_objects()
   assert.same({ tensors, nodes }, { t2, n2 })
+end
+
+local function takes_half(row)
+  return bit.band(row.dtypes, 2 ^ C.MASCON_DTYPE_BF16) ~= 0
 end
 
 describe("op", function()
@@ -301,8 +396,15 @@ describe("op", function()
           end)
           if sample.grad ~= false then
             it("has the right gradient: sample " .. label, function()
-              check_differences(name, index, sample)
+              if not DEVICE then
+                check_differences(name, index, sample)
+              end
               check_backends(name, index, sample, spec)
+            end)
+          end
+          if index <= HALF[1].samples and spec.half ~= false and takes_half(row) then
+            it("takes 16-bit floats: sample " .. label, function()
+              check_half(name, index, sample, spec)
             end)
           end
           if index <= 2 then
@@ -318,7 +420,14 @@ describe("op", function()
         end
         if spec.check then
           it("keeps its promises", function()
-            spec.check(mascon)
+            if not DEVICE then
+              return spec.check(mascon)
+            end
+            local good, err = pcall(spec.check, on_device)
+            if not good and tostring(err):find("not supported on cuda:%d+ for float64") then
+              return pending "a device holds float64, but does not compute it"
+            end
+            assert.is_true(good, tostring(err))
           end)
         end
       end)

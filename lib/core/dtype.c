@@ -22,6 +22,7 @@ const char *mascon_dtype_name(int32_t dtype) {
 }
 
 int32_t mascon_dtype_find(const char *name) {
+    if (!name) return -1;
     for (int32_t i = 0; name != NULL && i < MASCON_DTYPE_COUNT; i++) {
         if (strcmp(types[i].name, name) == 0) return i;
     }

@@ -101,23 +101,32 @@ typedef struct mascon_op {
     /* Fills g->dx by emitting calls. NULL needs the flag NO_GRAD. */
     mascon_status (*grad)(mascon_grad *g);
     const char *saves; /* names of inputs and outputs whose values grad needs; NULL: none */
+    uint32_t uncast;   /* bit per input that autocast leaves as it is */
+    int32_t version;   /* of what it computes, for saved models; 0 is the first */
 } mascon_op;
 
 enum {
     MASCON_OPF_NO_GRAD = 1, /* not differentiable: outputs never require a gradient */
     MASCON_OPF_BACKWARD =
         2, /* a backward op; not shown to Lua; NO_GRAD, and differentiating is an error */
-    MASCON_OPF_VIEW = 4,        /* dst[0] aliases src[0]; the core does it alone */
-    MASCON_OPF_LIST = 8,        /* inputs come in call->list */
-    MASCON_OPF_RANDOM = 16,     /* draws call->random */
-    MASCON_OPF_PROMOTE = 32,    /* src 0 and 1 are brought to their common dtype first */
-    MASCON_OPF_FLOAT = 64,      /* integer inputs become float32 first */
-    MASCON_OPF_IN_PLACE = 128,  /* dst[0] may be src[0]: Lua offers name_ */
-    MASCON_OPF_WRITES = 256,    /* writes its inputs (optimizers): versions are bumped */
-    MASCON_OPF_CREATES = 512,   /* no inputs: device and dtype come from options */
-    MASCON_OPF_HIDDEN = 1024,   /* an internal op that Lua does not offer under its name */
-    MASCON_OPF_NO_RECORD = 2048 /* refused while recording */
+    MASCON_OPF_VIEW = 4,         /* dst[0] aliases src[0]; the core does it alone */
+    MASCON_OPF_LIST = 8,         /* inputs come in call->list */
+    MASCON_OPF_RANDOM = 16,      /* draws call->random */
+    MASCON_OPF_PROMOTE = 32,     /* src 0 and 1 are brought to their common dtype first */
+    MASCON_OPF_FLOAT = 64,       /* integer inputs become float32 first */
+    MASCON_OPF_IN_PLACE = 128,   /* dst[0] may be src[0]: Lua offers name_ */
+    MASCON_OPF_WRITES = 256,     /* writes its inputs (optimizers): versions are bumped */
+    MASCON_OPF_CREATES = 512,    /* no inputs: device and dtype come from options */
+    MASCON_OPF_HIDDEN = 1024,    /* an internal op that Lua does not offer under its name */
+    MASCON_OPF_NO_RECORD = 2048, /* refused while recording */
+    MASCON_OPF_EXACT = 4096, /* takes bfloat16 and float16 as they are: never widened (widen.c) */
+
+    /* What autocast (core/autocast.c) does to the floating inputs; none of these: nothing. */
+    MASCON_CAST_DOWN = 1 << 13,  /* bfloat16: products and convolutions */
+    MASCON_CAST_UP = 1 << 14,    /* float32: what needs digits or range */
+    MASCON_CAST_WIDEST = 1 << 15 /* the widest type among them */
 };
+enum { MASCON_CAST_ANY = MASCON_CAST_DOWN | MASCON_CAST_UP | MASCON_CAST_WIDEST };
 
 enum {
     MASCON_T_F32 = 1 << MASCON_DTYPE_F32,
@@ -128,7 +137,8 @@ enum {
     MASCON_T_I32 = 1 << MASCON_DTYPE_I32,
     MASCON_T_U8 = 1 << MASCON_DTYPE_U8,
     MASCON_T_BOOL = 1 << MASCON_DTYPE_BOOL,
-    MASCON_T_FLOAT = MASCON_T_F32 | MASCON_T_F64,
+    MASCON_T_HALF = MASCON_T_BF16 | MASCON_T_F16,
+    MASCON_T_FLOAT = MASCON_T_F32 | MASCON_T_F64 | MASCON_T_HALF,
     MASCON_T_INT = MASCON_T_I64 | MASCON_T_I32 | MASCON_T_U8,
     MASCON_T_NUMBER = MASCON_T_FLOAT | MASCON_T_INT,
     MASCON_T_ALL = 255
@@ -164,6 +174,10 @@ const char *masconI_shape_text(int32_t ndim, const int64_t *shape, char buffer[1
 /* PyTorch's promotion of two tensors' dtypes (0-dimensional ones count less). */
 int32_t masconI_promote(const mascon_view *a, const mascon_view *b);
 int masconI_is_float(int32_t dtype);
+/* bfloat16 and float16 */
+int masconI_is_half(int32_t dtype);
+/* The dtype in which sums and statistics of such elements are kept: float32 of the 16-bit types. */
+int32_t masconI_sum_dtype(int32_t dtype);
 
 /* ---- Helpers for gradients (core/autograd.c) ---- */
 

@@ -128,6 +128,14 @@ const char *masconI_shape_text(int32_t ndim, const int64_t *shape, char buffer[1
 
 int masconI_is_float(int32_t dtype) { return dtype <= MASCON_DTYPE_F16; }
 
+int masconI_is_half(int32_t dtype) {
+    return dtype == MASCON_DTYPE_BF16 || dtype == MASCON_DTYPE_F16;
+}
+
+int32_t masconI_sum_dtype(int32_t dtype) {
+    return masconI_is_half(dtype) ? MASCON_DTYPE_F32 : dtype;
+}
+
 /* bool 0, whole numbers 1, floating 2: the categories of PyTorch's promotion. */
 static int category(int32_t dtype) {
     return dtype == MASCON_DTYPE_BOOL ? 0 : masconI_is_float(dtype) ? 2 : 1;

@@ -10,7 +10,7 @@ local C, is_tensor, check, state = layer.C, layer.is_tensor, layer.check, layer.
 local M = {}
 
 -- ORDER: the flags of mascon_call
-local GRAD, INFERENCE, ANOMALY = 1, 2, 4
+local GRAD, INFERENCE, ANOMALY, AUTOCAST = 1, 2, 4, 8
 
 -- Modes ---------------------------------------------------------------------------------------------
 
@@ -61,6 +61,37 @@ M.no_grad = with_flags("no_grad", 0, GRAD)
 M.enable_grad = with_flags("enable_grad", GRAD, INFERENCE)
 --- Like no_grad; what is made inside can never take part in a graph.
 M.inference_mode = with_flags("inference_mode", INFERENCE, GRAD)
+
+local AUTOCAST_OPTIONS = { { "enabled", true, "boolean" } }
+
+--- Runs fn with products and convolutions in bfloat16 and with what needs digits in float32; returns what
+--- it returns. Weights stay as they are, and so do the types of their gradients.
+---@param dtype string "bfloat16"
+---@param given? table enabled: false switches it off for a part of an outer autocast
+---@param fn function must not yield
+function M.autocast(dtype, given, fn, ...)
+  if type(given) == "function" then
+    return M.autocast(dtype, {}, given, fn, ...)
+  end
+  if dtype == "float16" then
+    options.fail("autocast", "float16 is not offered: its gradients vanish without a scaled loss",
+      'mascon.autocast("bfloat16", fn)')
+  elseif dtype ~= "bfloat16" then
+    options.fail("autocast", ("dtype is %s; expected \"bfloat16\""):format(options.show(dtype)))
+  end
+  local read = options.read("autocast", given, AUTOCAST_OPTIONS)
+  if type(fn) ~= "function" then
+    options.fail("autocast", ("argument 2 is %s; expected a function"):format(options.show(fn)))
+  end
+  local before = state.flags
+  state.flags = read.enabled and bit.bor(before, AUTOCAST) or bit.band(before, bit.bnot(AUTOCAST))
+  return finish(function() state.flags = before end, call_without_yield("autocast", fn, ...))
+end
+
+--- Whether autocast is on at this moment.
+function M.is_autocast_enabled()
+  return bit.band(state.flags, AUTOCAST) ~= 0
+end
 
 --- Whether operations are recorded at this moment.
 function M.is_grad_enabled()
@@ -134,7 +165,7 @@ function M.scope(fn, ...)
         outer[#outer + 1] = t
       end
     else
-      C.mascon_tensor_discard(t.h, why)
+      layer.discard(t, why)
     end
   end
   return finish(function() end, unpack(results, 1, n))
