@@ -1,13 +1,17 @@
-/* conv.c: conv2d and conv2d_bwd_data on channels-last float32.
+/* conv.c: conv2d, conv2d_relu, conv2d_norm and conv2d_bwd_data on channels-last float32.
  *
  * Few channels go to our own loops (conv_small.c), most 3x3 with step 1 to Winograd's method
  * (winograd.c), as conv_choice.c says; the rest to oneDNN, one primitive per slice of the batch,
  * made for one thread. Weights are O-H-W-I; what oneDNN wants instead is packed at the
- * call, or found in the cache of packed weights (plan.c).
+ * call, or found in the cache of packed weights (plan.c). What follows the sums of conv2d_relu and
+ * conv2d_norm is done before they are stored or, behind oneDNN, over each slice's results; batch norm
+ * is a part of the weights (fold.c).
  */
 #include "cpu/conv.h"
 
 #include <string.h>
+
+#include "cpu/bf16.h"
 
 masconI_cut masconI_cut_batch(int64_t n) {
     /* Eight pieces let up to eight threads share a batch of 32 and leave a busy machine something
@@ -39,14 +43,20 @@ masconI_conv masconI_conv_key(const mascon_window2d *w, int kind, int bias, int6
                           .left = w->left,
                           .bottom = w->bottom,
                           .right = w->right,
-                          .groups = w->groups};
+                          .groups = w->groups,
+                          .bf16 = w->bf16};
 }
 
 int masconI_conv_plain(const mascon_call *call) {
+    const int32_t dtype = SRC(call, 0)->dtype;
+    const int half = dtype == MASCON_DTYPE_BF16, norm = call->op == MASCON_OP_conv2d_norm;
+    if (dtype != MASCON_DTYPE_F32 && !half) return 0;
+    if (half && norm && masconI_src_given(call, 2)) return 0; /* fold.c takes float32 alone */
     for (int i = 0; i < call->n_src; i++) {
         if (!call->src[i]) continue;
         const mascon_view *v = SRC(call, i);
-        if (v->dtype != MASCON_DTYPE_F32 || v->numel == 0) return 0;
+        const int folds = norm && i >= NN_CONV2D_NORM_MEAN && i <= NN_CONV2D_NORM_BIAS;
+        if (v->dtype != (folds ? MASCON_DTYPE_F32 : dtype) || v->numel == 0) return 0;
     }
     for (int i = 0; i < call->n_dst; i++) {
         if (DST(call, i)->numel == 0) return 0;
@@ -61,6 +71,50 @@ mascon_status masconI_slice_status(atomic_int *status) {
                         code == MASCON_E_OOM ? "out of memory" : "oneDNN reported an error");
 }
 
+/* ---- What a call asks for beside the convolution ---- */
+
+static int is_kind(const mascon_call *call) {
+    return call->op == MASCON_OP_conv2d_bwd_data ? MASCON_CONV_BWD_DATA : MASCON_CONV_FORWARD;
+}
+
+typedef struct extras {
+    masconI_finish finish; /* bias: the convolution's own */
+    masconI_fold fold;
+    const masconI_fold *folded; /* &fold, or NULL */
+} extras;
+
+static const void *data_of(const mascon_call *call, int i) {
+    return masconI_src_given(call, i) ? SRC(call, i)->data : NULL;
+}
+
+/* A bfloat16 bias is widened into a room of its own, at the beginning of the workspace. */
+static size_t bias_room(const mascon_call *call, const mascon_window2d *w) {
+    const int given = call->op != MASCON_OP_conv2d_bwd_data && masconI_src_given(call, 2);
+    return w->bf16 && given ? masconI_line(sizeof(float) * (size_t)w->oc) : 0;
+}
+
+static void extras_of(const mascon_call *call, const mascon_window2d *w, extras *e) {
+    *e = (extras){0};
+    if (call->op == MASCON_OP_conv2d_bwd_data) return;
+    e->finish.bias = data_of(call, 2);
+    e->finish.bf16 = w->bf16;
+    e->finish.relu = call->op == MASCON_OP_conv2d_relu;
+    if (call->op != MASCON_OP_conv2d_norm) return;
+    e->finish.relu = call->attr[NN_CONV2D_NORM_RELU] != 0;
+    e->finish.residual = data_of(call, NN_CONV2D_NORM_RESIDUAL);
+    /* ORDER: MASCON_FOLD_* */
+    static const int at[MASCON_FOLDED] = {2, NN_CONV2D_NORM_MEAN, NN_CONV2D_NORM_VAR,
+                                          NN_CONV2D_NORM_WEIGHT, NN_CONV2D_NORM_BIAS};
+    e->fold = (masconI_fold){.eps = call->attr[NN_CONV2D_NORM_EPS],
+                             .oc = w->oc,
+                             .each = w->kh * w->kw * w->c / w->groups};
+    for (int i = 0; i < MASCON_FOLDED; i++) {
+        if (!masconI_src_given(call, at[i])) continue;
+        e->fold.of[i] = call->src[at[i]];
+        if (i != MASCON_FOLD_BIAS) e->folded = &e->fold;
+    }
+}
+
 /* ---- Plans of a call ---- */
 
 enum { PARTS = 8, PLANS = PARTS };
@@ -69,6 +123,7 @@ enum { PARTS = 8, PLANS = PARTS };
  * pictures, of the output rows of each picture: `parts` of them, each with its plan. */
 typedef struct plans {
     mascon_window2d w;
+    extras e;
     masconI_cut cut;
     int64_t parts; /* 0: slices of the batch */
     int of_part[PARTS];
@@ -81,8 +136,6 @@ static void plans_put(plans *p) {
     for (int i = 0; i < p->count; i++) masconI_plan_put(p->plan[i]);
 }
 
-static int has_bias(const mascon_call *call) { return call->n_src > 2 && call->src[2]; }
-
 /* Adds the plan of this key, unless it is there; *at is its number. */
 static mascon_status add_plan(plans *p, const masconI_conv *key, int *at) {
     for (*at = 0; *at < p->count; ++*at) {
@@ -93,14 +146,25 @@ static mascon_status add_plan(plans *p, const masconI_conv *key, int *at) {
     return MASCON_OK;
 }
 
+/* Results that are read once more when a slice has made them shall still be in the second-level
+ * cache, or near it. */
+static const int64_t finish_floats = 192 * 1024;
+
+static int has_pass(const plans *p) { return p->e.finish.relu || p->e.finish.residual; }
+
 /* How many parts a picture's output rows are cut into; 0: none. */
-static int64_t count_parts(const mascon_window2d *w, int kind) {
+static int64_t count_parts(const plans *p, int kind) {
+    const mascon_window2d *w = &p->w;
     /* A part of fewer multiplications is not worth a call, one of few pixels leaves the vectors of
      * oneDNN's matrix products short. */
     const int64_t least_work = 400000, least_pixels = 24;
-    if (kind != MASCON_CONV_FORWARD || w->n >= PARTS / 2 || w->oh < 2) return 0;
+    const int64_t floats = has_pass(p) ? w->oh * w->ow * w->oc : 0;
+    if (kind != MASCON_CONV_FORWARD || w->oh < 2) return 0;
+    if (w->n >= PARTS / 2 && floats <= finish_floats) return 0;
     const int64_t work = w->oh * w->ow * w->oc * w->kh * w->kw * w->c / w->groups;
-    int64_t parts = PARTS / w->n;
+    int64_t parts = PARTS / w->n, small = (floats + finish_floats - 1) / finish_floats;
+    if (small > PARTS) small = PARTS;
+    if (parts < small) parts = small;
     if (parts > w->oh) parts = w->oh;
     if (parts > work / least_work) parts = work / least_work;
     if (parts > w->oh * w->ow / least_pixels) parts = w->oh * w->ow / least_pixels;
@@ -143,9 +207,15 @@ static mascon_status plan_batch(plans *p, int kind, int bias) {
 static mascon_status plans_get(const mascon_call *call, int kind, plans *p) {
     *p = (plans){0};
     masconI_window2d(call, &p->w);
+    extras_of(call, &p->w, &p->e);
     p->cut = masconI_cut_batch(p->w.n);
-    p->parts = count_parts(&p->w, kind);
-    const int bias = kind == MASCON_CONV_FORWARD && has_bias(call);
+    p->parts = count_parts(p, kind);
+    const int64_t most = finish_floats / (p->w.oh * p->w.ow * p->w.oc + 1);
+    if (has_pass(p) && p->cut.size > most) {
+        p->cut.size = most > 0 ? most : 1;
+        p->cut.count = (p->w.n + p->cut.size - 1) / p->cut.size;
+    }
+    const int bias = p->e.folded || p->e.finish.bias;
     mascon_status status = MASCON_OK;
     if (p->parts) {
         status = plan_parts(p, kind, bias);
@@ -168,10 +238,12 @@ static int plans_ready(const plans *p) {
 
 /* ---- The kernel ---- */
 
-static int wish(const mascon_call *call, mascon_wish *w, int kind) {
+static int wish(const mascon_call *call, mascon_wish *w) {
+    const int kind = is_kind(call);
     if (!masconI_conv_plain(call)) return 0;
     w->src[0] = w->src[1] = w->dst[0] = MASCON_WISH_NHWC;
-    w->src[2] = MASCON_WISH_ROW;
+    for (int i = 2; i < call->n_src; i++) w->src[i] = MASCON_WISH_ROW;
+    if (call->op == MASCON_OP_conv2d_norm) w->src[NN_CONV2D_NORM_RESIDUAL] = MASCON_WISH_NHWC;
     mascon_window2d window;
     masconI_window2d(call, &window);
     const int choice = masconI_conv_choice(&window, kind);
@@ -197,21 +269,26 @@ static size_t room(const plans *p, size_t packed[PLANS], size_t *scratch) {
     *scratch = 0;
     for (int i = 0; i < p->count; i++) {
         const size_t one = masconI_line(masconI_dnnl_scratch(p->plan[i]->conv));
+        const masconI_form form = masconI_packed_form(p->plan[i], p->e.folded);
         if (one > *scratch) *scratch = one;
-        packed[i] = same_form(p, i) == i ? masconI_line(masconI_dnnl_packed(p->plan[i]->conv)) : 0;
+        packed[i] = same_form(p, i) == i ? masconI_form_room(&form) : 0;
         total += packed[i];
     }
     return total + *scratch * (size_t)mascon_num_threads();
 }
 
-static size_t workspace(const mascon_call *call, int kind) {
+static size_t kernel_workspace(const mascon_call *call, const mascon_window2d *given) {
+    const int kind = is_kind(call);
     plans p;
-    mascon_window2d window;
-    masconI_window2d(call, &window);
+    extras e;
+    const mascon_window2d window = *given;
+    extras_of(call, &window, &e);
+    const masconI_form plain = masconI_plain_form(&e.fold);
+    const size_t folded = e.folded ? masconI_form_room(&plain) : 0;
     const int choice = masconI_conv_choice(&window, kind);
-    if (choice == MASCON_CONV_SMALL) return masconI_conv_small_workspace(&window, kind);
-    if (choice == MASCON_CONV_WINOGRAD) return masconI_winograd_workspace(&window, kind);
-    if (choice == MASCON_CONV_DEPTHWISE) return masconI_depthwise_workspace(&window);
+    if (choice == MASCON_CONV_SMALL) return folded + masconI_conv_small_workspace(&window, kind);
+    if (choice == MASCON_CONV_DEPTHWISE) return folded + masconI_depthwise_workspace(&window);
+    if (choice == MASCON_CONV_WINOGRAD) return masconI_winograd_workspace(&window, kind, e.folded);
     if (plans_get(call, kind, &p) != MASCON_OK) return 0;
     size_t packed[PLANS], scratch;
     const size_t bytes = plans_ready(&p) ? room(&p, packed, &scratch) : 0;
@@ -219,10 +296,17 @@ static size_t workspace(const mascon_call *call, int kind) {
     return bytes;
 }
 
+static size_t workspace(const mascon_call *call) {
+    mascon_window2d window;
+    masconI_window2d(call, &window);
+    return bias_room(call, &window) + kernel_workspace(call, &window);
+}
+
 typedef struct job {
     const plans *p;
-    float *x, *y;
-    const float *weight[PLANS], *bias;
+    char *x, *y;
+    int64_t size; /* bytes of an element */
+    const float *weight[PLANS], *bias[PLANS];
     char *scratch;
     size_t scratch_size;
     atomic_int status;
@@ -232,41 +316,47 @@ static void slice(void *context, int64_t i, int thread) {
     job *j = context;
     const plans *p = j->p;
     const mascon_window2d *w = &p->w;
-    const int64_t x_row = w->w * w->c, y_row = w->ow * w->oc;
-    float *x = j->x, *y = j->y;
+    int64_t x_row, y_row; /* the first rows, counted through the batch */
     int plan;
     if (p->parts) {
         const int64_t n = i / p->parts, part = i % p->parts;
         plan = p->of_part[part];
-        x += (n * w->h + p->x_first[part]) * x_row;
-        y += (n * w->oh + p->y_first[part]) * y_row;
+        x_row = n * w->h + p->x_first[part];
+        y_row = n * w->oh + p->y_first[part];
     } else {
         const int64_t first = i * p->cut.size;
         plan = first + p->cut.size > w->n; /* a smaller slice */
-        x += first * w->h * x_row;
-        y += first * w->oh * y_row;
+        x_row = first * w->h;
+        y_row = first * w->oh;
     }
-    const mascon_status status = masconI_dnnl_run(p->plan[plan]->conv, x, j->weight[plan], j->bias,
-                                                  y, j->scratch + j->scratch_size * (size_t)thread);
+    const int64_t line = w->ow * w->oc;
+    const masconI_conv *key = &p->plan[plan]->key;
+    const mascon_status status = masconI_dnnl_run(
+        p->plan[plan]->conv, j->x + x_row * w->w * w->c * j->size, j->weight[plan], j->bias[plan],
+        j->y + y_row * line * j->size, j->scratch + j->scratch_size * (size_t)thread);
     if (status != MASCON_OK) atomic_store(&j->status, status);
+    if (has_pass(p)) {
+        masconI_finish_run(&p->e.finish, j->y, y_row * line, key->n * key->oh * line);
+    }
 }
 
-static mascon_status run_dnnl(const plans *p, const mascon_tensor *weight, const float *bias,
-                              float *x, float *y, char *work) {
-    job j = {.p = p, .x = x, .y = y, .bias = bias};
+static mascon_status run_dnnl(const plans *p, const mascon_tensor *weight, void *x, void *y,
+                              char *work) {
+    job j = {.p = p, .x = x, .y = y, .size = p->w.bf16 ? 2 : 4};
     size_t packed[PLANS];
     masconI_packed *held[PLANS] = {NULL};
     mascon_status status = MASCON_OK;
     room(p, packed, &j.scratch_size);
     for (int i = 0; i < p->count && status == MASCON_OK; i++) {
         const int same = same_form(p, i);
+        const masconI_form form = masconI_packed_form(p->plan[i], p->e.folded);
+        j.weight[i] = mascon_see(weight)->data;
         if (same < i) {
             j.weight[i] = j.weight[same];
-        } else if (packed[i]) {
-            status = masconI_packed_get(weight, p->plan[i], work, &j.weight[i], &held[i]);
-        } else {
-            j.weight[i] = mascon_see(weight)->data;
+        } else if (form.bytes) {
+            status = masconI_form_get(weight, &form, work, &j.weight[i], &held[i]);
         }
+        j.bias[i] = p->e.folded ? masconI_form_bias(&form, j.weight[i]) : p->e.finish.bias;
         work += packed[i];
     }
     j.scratch = work;
@@ -278,53 +368,58 @@ static mascon_status run_dnnl(const plans *p, const mascon_tensor *weight, const
     return status;
 }
 
-static mascon_status run(mascon_call *call, mascon_exec *exec, int kind) {
-    const int forward = kind == MASCON_CONV_FORWARD;
-    const mascon_view *src = SRC(call, 0), *dst = DST(call, 0);
-    float *x = forward ? src->data : dst->data, *y = forward ? dst->data : src->data;
-    float *bias = forward && has_bias(call) ? SRC(call, 2)->data : NULL;
-    plans p;
-    mascon_window2d window;
-    masconI_window2d(call, &window);
-    const int choice = masconI_conv_choice(&window, kind);
+/* The kernels that take plain weights, folded first where there is a fold. */
+static mascon_status run_plain(const mascon_window2d *w, int kind, int choice,
+                               const mascon_tensor *weight, extras *e, float *x, float *y,
+                               char *work) {
+    const float *plain = mascon_see(weight)->data;
+    masconI_packed *held = NULL;
+    mascon_status status = MASCON_OK;
+    if (e->folded) {
+        const masconI_form form = masconI_plain_form(e->folded);
+        MASCON_TRY(masconI_form_get(weight, &form, work, &plain, &held));
+        e->finish.bias = masconI_form_bias(&form, plain);
+        work += masconI_form_room(&form);
+    }
     if (choice == MASCON_CONV_SMALL) {
-        return masconI_conv_small_run(&window, kind, x, SRC(call, 1)->data, bias, y,
-                                      exec->workspace);
+        status = masconI_conv_small_run(w, kind, x, plain, &e->finish, y, work);
+    } else {
+        masconI_depthwise_run(w, kind, x, plain, &e->finish, y, work);
     }
-    if (choice == MASCON_CONV_WINOGRAD) {
-        return masconI_winograd_run(&window, kind, x, call->src[1], bias, y, exec->workspace);
-    }
-    if (choice == MASCON_CONV_DEPTHWISE) {
-        masconI_depthwise_run(&window, kind, x, SRC(call, 1)->data, bias, y, exec->workspace);
-        return MASCON_OK;
-    }
-    MASCON_TRY(plans_get(call, kind, &p));
-    const mascon_status status = run_dnnl(&p, call->src[1], bias, x, y, exec->workspace);
-    plans_put(&p);
+    masconI_packed_put(held);
     return status;
 }
 
-static int wish_forward(const mascon_call *call, mascon_wish *w) {
-    return wish(call, w, MASCON_CONV_FORWARD);
-}
-static size_t workspace_forward(const mascon_call *call) {
-    return workspace(call, MASCON_CONV_FORWARD);
-}
-static mascon_status run_forward(mascon_call *call, mascon_exec *exec) {
-    return run(call, exec, MASCON_CONV_FORWARD);
+static mascon_status run(mascon_call *call, mascon_exec *exec) {
+    const int kind = is_kind(call), forward = kind == MASCON_CONV_FORWARD;
+    const mascon_view *src = SRC(call, 0), *dst = DST(call, 0);
+    float *x = forward ? src->data : dst->data, *y = forward ? dst->data : src->data;
+    plans p;
+    extras e;
+    mascon_window2d window;
+    masconI_window2d(call, &window);
+    char *work = exec->workspace;
+    const size_t bias = bias_room(call, &window);
+    float *wide = bias ? (float *)(void *)work : NULL;
+    if (bias) masconI_bf16_widen(SRC(call, 2)->data, wide, window.oc);
+    work += bias;
+    const int choice = masconI_conv_choice(&window, kind);
+    if (choice == MASCON_CONV_ONEDNN) {
+        MASCON_TRY(plans_get(call, kind, &p));
+        if (bias) p.e.finish.bias = wide;
+        const mascon_status status = run_dnnl(&p, call->src[1], x, y, work);
+        plans_put(&p);
+        return status;
+    }
+    extras_of(call, &window, &e);
+    if (bias) e.finish.bias = wide;
+    if (choice == MASCON_CONV_WINOGRAD) {
+        return masconI_winograd_run(&window, kind, x, call->src[1], e.folded, &e.finish, y, work);
+    }
+    return run_plain(&window, kind, choice, call->src[1], &e, x, y, work);
 }
 
-static int wish_data(const mascon_call *call, mascon_wish *w) {
-    return wish(call, w, MASCON_CONV_BWD_DATA);
-}
-static size_t workspace_data(const mascon_call *call) {
-    return workspace(call, MASCON_CONV_BWD_DATA);
-}
-static mascon_status run_data(mascon_call *call, mascon_exec *exec) {
-    return run(call, exec, MASCON_CONV_BWD_DATA);
-}
-
-const mascon_kernel masconC_conv2d = {
-    .wish = wish_forward, .workspace = workspace_forward, .run = run_forward};
-const mascon_kernel masconC_conv2d_bwd_data = {
-    .wish = wish_data, .workspace = workspace_data, .run = run_data};
+const mascon_kernel masconC_conv2d = {.wish = wish, .workspace = workspace, .run = run};
+const mascon_kernel masconC_conv2d_relu = {.wish = wish, .workspace = workspace, .run = run};
+const mascon_kernel masconC_conv2d_norm = {.wish = wish, .workspace = workspace, .run = run};
+const mascon_kernel masconC_conv2d_bwd_data = {.wish = wish, .workspace = workspace, .run = run};

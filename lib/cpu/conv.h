@@ -16,32 +16,46 @@ typedef struct masconI_cut {
 
 masconI_cut masconI_cut_batch(int64_t n);
 
-static inline size_t masconI_line(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
-
 /* The key for n pictures of this window. */
 masconI_conv masconI_conv_key(const mascon_window2d *w, int kind, int bias, int64_t n);
-/* 1 where all tensors of the call are float32 and none is empty. */
+/* 1 where all tensors of the call are float32, or bfloat16 with float32 for batch norm, and none is
+ * empty. */
 int masconI_conv_plain(const mascon_call *call);
 /* For the end of a sliced run: fails on this thread with what a slice met. */
 mascon_status masconI_slice_status(atomic_int *status);
 
+/* What is done to the sums of a forward convolution before they are stored (finish.c):
+ *   y = relu?(sum + bias + residual) */
+typedef struct masconI_finish {
+    const float *bias;    /* {oc}, or NULL */
+    const void *residual; /* where y's elements are and of their type, or NULL */
+    int relu;             /* NaN stays NaN */
+    int bf16;             /* y is bfloat16 */
+} masconI_finish;
+
+/* y = relu?(y + residual), `count` elements beginning at y[first] */
+void masconI_finish_run(const masconI_finish *f, void *y, int64_t first, int64_t count);
+
 /* conv_small.c: our own loops for few channels. kind is MASCON_CONV_*. */
 int masconI_conv_small_fits(const mascon_window2d *w, int kind);
 size_t masconI_conv_small_workspace(const mascon_window2d *w, int kind);
-/* x {n, c, h, w}, y {n, oc, oh, ow} channels-last; weight {oc, kh, kw, c}; bias {oc} or NULL.
- * FORWARD makes y of x; BWD_DATA makes x (dx) of y (dy); BWD_WEIGHT makes weight and bias of both.
- */
-mascon_status masconI_conv_small_run(const mascon_window2d *w, int kind, float *x, float *weight,
-                                     float *bias, float *y, void *workspace);
+/* x {n, c, h, w}, y {n, oc, oh, ow} channels-last; weight {oc, kh, kw, c}.
+ * FORWARD makes y of x; BWD_DATA makes x (dx) of y (dy) and has an empty finish. */
+mascon_status masconI_conv_small_run(const mascon_window2d *w, int kind, float *x,
+                                     const float *weight, const masconI_finish *finish, float *y,
+                                     void *workspace);
+/* dw like weight and db {oc} (or NULL) of x and dy */
+mascon_status masconI_conv_small_weight_run(const mascon_window2d *w, const float *x,
+                                            const float *dy, float *dw, float *db, void *workspace);
 
 /* winograd.c and winograd_weight.c: 3x3, step 1, by Winograd's method (winograd.h). */
 int masconI_winograd_fits(const mascon_window2d *w);
-size_t masconI_winograd_workspace(const mascon_window2d *w, int kind);
+size_t masconI_winograd_workspace(const mascon_window2d *w, int kind, const masconI_fold *fold);
 /* FORWARD makes y of x, BWD_DATA makes x of y. The weights come as a tensor, since their transformed
- * form is kept. */
+ * form is kept. With a fold (or NULL), the bias is its own. */
 mascon_status masconI_winograd_run(const mascon_window2d *w, int kind, float *x,
-                                   const mascon_tensor *weight, const float *bias, float *y,
-                                   void *workspace);
+                                   const mascon_tensor *weight, const masconI_fold *fold,
+                                   const masconI_finish *finish, float *y, void *workspace);
 size_t masconI_winograd_weight_workspace(const mascon_window2d *w);
 /* db may be NULL */
 void masconI_winograd_weight_run(const mascon_window2d *w, const float *x, const float *dy,
@@ -51,7 +65,7 @@ void masconI_winograd_weight_run(const mascon_window2d *w, const float *x, const
 int masconI_depthwise_fits(const mascon_window2d *w, int kind);
 size_t masconI_depthwise_workspace(const mascon_window2d *w);
 void masconI_depthwise_run(const mascon_window2d *w, int kind, float *x, const float *weight,
-                           const float *bias, float *y, void *workspace);
+                           const masconI_finish *finish, float *y, void *workspace);
 
 /* conv_weight.c: dw {dw_count} and db {db_count} from `count` sums of slices, each dw then db and
  * `stride` floats from the next, added in the order of the slices. */

@@ -54,6 +54,8 @@ typedef struct job {
     int64_t parts, rows;     /* a picture's rows in parts of `rows`; 1 part: slices of the batch */
     masconI_planes from, dy; /* from: x, or dy for the gradient of x */
     const float *x, *y, *weight, *bias;
+    masconI_finish finish;
+    float floor;
     float *out;
     float *rooms, *sums; /* rooms: of each thread; sums {9 * c * oc + oc} of each slice */
     int64_t room;        /* floats */
@@ -88,10 +90,12 @@ static void slice(void *context, int64_t index, int thread) {
     for (int64_t n = first; n < end; n++) {
         j->code->to_planes(p, in + (n * h + top - above) * p->w * p->c, -above,
                            rows + above + below, room);
+        const int64_t row = p->w * out_channels, at = (n * h + top) * row;
         for (int64_t r = 0; r < rows; r++) {
-            j->code->row(p, room, r, out_channels, j->weight, j->bias,
-                         j->out + (n * h + top + r) * p->w * out_channels);
+            j->code->row(p, room, r, out_channels, j->weight, j->bias, j->floor,
+                         j->out + at + r * row);
         }
+        if (j->finish.residual) masconI_finish_run(&j->finish, j->out, at, rows * row);
     }
 }
 
@@ -193,28 +197,36 @@ static void order_weights(const mascon_window2d *w, int back, const float *weigh
     for (int64_t o = 0; o < out; o++) *to++ = bias ? bias[o] : 0;
 }
 
-mascon_status masconI_conv_small_run(const mascon_window2d *w, int kind, float *x, float *weight,
-                                     float *bias, float *y, void *workspace) {
+mascon_status masconI_conv_small_run(const mascon_window2d *w, int kind, float *x,
+                                     const float *weight, const masconI_finish *finish, float *y,
+                                     void *workspace) {
     job j;
     float *work = workspace;
     const int64_t shared = plan(w, kind, &j);
-    j.rooms = work + shared;
-    if (kind == MASCON_CONV_BWD_WEIGHT) {
-        j.x = x;
-        j.y = y;
-        j.sums = work;
-        masconI_parallel(j.cut.count, slice_weight, &j);
-        masconI_conv_sum(j.sums, plain_sums(w), j.cut.count, weight, w->oc * TAPS * w->c, bias,
-                         w->oc);
-        return MASCON_OK;
-    }
     const int back = kind == MASCON_CONV_BWD_DATA;
-    order_weights(w, back, weight, bias, work);
+    j.rooms = work + shared;
+    order_weights(w, back, weight, finish->bias, work);
     j.weight = work;
     j.bias = work + w->c * w->oc * TAPS;
+    j.finish = *finish;
+    j.floor = finish->relu && !finish->residual ? 0 : -INFINITY;
     j.x = back ? NULL : x;
     j.y = back ? y : NULL;
     j.out = back ? x : y;
     masconI_parallel(j.cut.count * j.parts, slice, &j);
+    return MASCON_OK;
+}
+
+mascon_status masconI_conv_small_weight_run(const mascon_window2d *w, const float *x,
+                                            const float *dy, float *dw, float *db,
+                                            void *workspace) {
+    job j;
+    const int64_t shared = plan(w, MASCON_CONV_BWD_WEIGHT, &j);
+    j.sums = workspace;
+    j.rooms = j.sums + shared;
+    j.x = x;
+    j.y = dy;
+    masconI_parallel(j.cut.count, slice_weight, &j);
+    masconI_conv_sum(j.sums, plain_sums(w), j.cut.count, dw, w->oc * TAPS * w->c, db, w->oc);
     return MASCON_OK;
 }

@@ -24,9 +24,10 @@ typedef struct masconI_small_code {
     int pair; /* planes of dy that are multiplied at a time */
     /* `rows` channels-last rows to rows of planes, beginning with row `at` (-1: the one above) */
     void (*to_planes)(const masconI_planes *p, const float *x, int64_t at, int64_t rows, float *to);
-    /* y {w, oc}: row `row` of the convolution of planes with weight {c, 9, oc}, and bias {oc} */
+    /* y {w, oc}: row `row` of the convolution of planes with weight {c, 9, oc}, and bias {oc}; what is
+     * less than floor becomes floor */
     void (*row)(const masconI_planes *p, const float *from, int64_t row, int64_t oc,
-                const float *weight, const float *bias, float *y);
+                const float *weight, const float *bias, float floor, float *y);
     /* adds to sums {9, pair, vector} the products of a plane of x and `count` planes of dy, rows
      * first..end-1 */
     void (*products)(const masconI_planes *p, const masconI_planes *d, const float *x,

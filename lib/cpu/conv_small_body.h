@@ -85,7 +85,7 @@ TARGET static void from_rows(const float *rows, int64_t channels, float *y) {
 /* out {vectors, ROOM, VECTOR} from `at`, the plane position of the first pixel's upper left
  * neighbour; weight {c, 9, oc}. oc and vectors are constants wherever this is called. */
 INLINE void block(const float *at, int64_t c, int64_t plane, int64_t pitch, const float *weight,
-                  const float *bias, float *out, const int oc, const int vectors) {
+                  const float *bias, vec floor, float *out, const int oc, const int vectors) {
     vec sum[MOST][2];
 #pragma GCC unroll 12
     for (int o = 0; o < oc; o++) {
@@ -105,18 +105,20 @@ INLINE void block(const float *at, int64_t c, int64_t plane, int64_t pitch, cons
     }
 #pragma GCC unroll 12
     for (int o = 0; o < oc; o++) {
-        for (int v = 0; v < vectors; v++) STORE(out + (v * ROOM + o) * VECTOR, sum[o][v]);
+        for (int v = 0; v < vectors; v++) {
+            STORE(out + (v * ROOM + o) * VECTOR, MAX(floor, sum[o][v]));
+        }
     }
 }
 
 typedef void block_function(const float *, int64_t, int64_t, int64_t, const float *, const float *,
-                            float *);
+                            float, float *);
 
-#define BLOCK(oc, vectors)                                                               \
-    TARGET static void block_##oc##_##vectors(const float *at, int64_t c, int64_t plane, \
-                                              int64_t pitch, const float *weight,        \
-                                              const float *bias, float *out) {           \
-        block(at, c, plane, pitch, weight, bias, out, oc, oc <= WIDE ? vectors : 1);     \
+#define BLOCK(oc, vectors)                                                                        \
+    TARGET static void block_##oc##_##vectors(const float *at, int64_t c, int64_t plane,          \
+                                              int64_t pitch, const float *weight,                 \
+                                              const float *bias, float floor, float *out) {       \
+        block(at, c, plane, pitch, weight, bias, SET1(floor), out, oc, oc <= WIDE ? vectors : 1); \
     }
 #define BLOCKS(oc) BLOCK(oc, 1) BLOCK(oc, 2)
 BLOCKS(1)
@@ -139,13 +141,13 @@ static block_function *const blocks[MOST][2] = {PAIR_OF(1), PAIR_OF(2),  PAIR_OF
                                                 PAIR_OF(9), PAIR_OF(10), PAIR_OF(11), PAIR_OF(12)};
 
 TARGET static void row(const masconI_planes *p, const float *from, int64_t at, int64_t oc,
-                       const float *weight, const float *bias, float *y) {
+                       const float *weight, const float *bias, float floor, float *y) {
     float rows[2 * ROOM * VECTOR] __attribute__((aligned(64)));
     const int most = oc <= WIDE ? 2 : 1;
     for (int64_t q = 0; q < p->w; q += most * VECTOR) {
         const int vectors = q + VECTOR < p->w ? most : 1;
         blocks[oc - 1][vectors - 1](from + at * p->pitch + VECTOR + q - 1, p->c, p->plane, p->pitch,
-                                    weight, bias, rows);
+                                    weight, bias, floor, rows);
         for (int v = 0; v < vectors; v++) {
             from_rows(rows + v * ROOM * VECTOR, oc, y + (q + v * VECTOR) * oc);
         }

@@ -1,4 +1,5 @@
-/* conv_weight.c: conv2d_bwd_weight on channels-last float32.
+/* conv_weight.c: conv2d_bwd_weight on channels-last float32 or bfloat16. The sums are float32 either way
+ * and, for bfloat16 tensors, rounded once at the end.
  *
  * Where the weights are small, each slice of the batch makes its own sum and the sums are added in
  * the order of the slices. Where they are large, that traffic would cost more than the arithmetic:
@@ -7,6 +8,7 @@
  */
 #include <string.h>
 
+#include "cpu/bf16.h"
 #include "cpu/conv.h"
 
 /* Weights of this size or more (in bytes) are cut by output channels, in blocks of BLOCK. */
@@ -19,6 +21,7 @@ typedef struct scheme {
     int bias, count; /* count: plans in use */
     masconI_plan *plan[2];
     size_t dw_bytes, packed, scratch, copy; /* of one slice; multiples of a cache line */
+    size_t size;                            /* of an element of x and dy */
 } scheme;
 
 static void scheme_end(scheme *s) {
@@ -39,6 +42,7 @@ static void choose_cut(scheme *s) {
 static mascon_status scheme_begin(const mascon_call *call, scheme *s) {
     *s = (scheme){.bias = call->n_dst > 1};
     masconI_window2d(call, &s->w);
+    s->size = s->w.bf16 ? sizeof(uint16_t) : sizeof(float);
     choose_cut(s);
     const mascon_window2d *w = &s->w;
     const int64_t rest = s->channels ? 0 : w->n % s->cut.size;
@@ -61,7 +65,7 @@ static mascon_status scheme_begin(const mascon_call *call, scheme *s) {
         if (packed > s->packed) s->packed = packed;
     }
     if (s->channels) {
-        s->copy = masconI_line(sizeof(float) * (size_t)(w->n * w->oh * w->ow * BLOCK));
+        s->copy = masconI_line(s->size * (size_t)(w->n * w->oh * w->ow * BLOCK));
     } else if (s->cut.count > 1) { /* a sum of each slice: dw, then db */
         s->dw_bytes = masconI_line(sizeof(float) *
                                    (size_t)(w->oc * w->kh * w->kw * w->c / w->groups + w->oc));
@@ -92,9 +96,14 @@ static int wish(const mascon_call *call, mascon_wish *w) {
     return is_ready;
 }
 
-static size_t workspace(const mascon_call *call) {
-    mascon_window2d window;
-    masconI_window2d(call, &window);
+/* Beside bfloat16 outputs: their float32 sums, dw then db. */
+static size_t wide_room(const mascon_call *call, const mascon_window2d *w) {
+    if (!w->bf16) return 0;
+    return masconI_line(sizeof(float) * (size_t)(DST(call, 0)->numel + w->oc));
+}
+
+static size_t kernel_workspace(const mascon_call *call, const mascon_window2d *given) {
+    const mascon_window2d window = *given;
     const int choice = masconI_conv_choice(&window, MASCON_CONV_BWD_WEIGHT);
     if (choice == MASCON_CONV_SMALL) {
         return masconI_conv_small_workspace(&window, MASCON_CONV_BWD_WEIGHT);
@@ -108,9 +117,15 @@ static size_t workspace(const mascon_call *call) {
     return bytes;
 }
 
+static size_t workspace(const mascon_call *call) {
+    mascon_window2d window;
+    masconI_window2d(call, &window);
+    return wide_room(call, &window) + kernel_workspace(call, &window);
+}
+
 typedef struct job {
     const scheme *s;
-    const float *x, *dy;
+    const char *x, *dy;
     float *dw, *db;
     char *sums, *rooms; /* a sum of each slice; a room of each thread */
     atomic_int status;
@@ -122,14 +137,15 @@ static void slice(void *context, int64_t i, int thread) {
     const mascon_window2d *w = &s->w;
     char *room = j->rooms + (s->packed + s->scratch + s->copy) * (size_t)thread;
     const int64_t area = w->kh * w->kw * w->c / w->groups;
-    const float *x = j->x, *dy = j->dy;
+    const char *x = j->x, *dy = j->dy;
+    const int64_t size = (int64_t)s->size;
     float *dw = j->dw, *db = j->db;
     int which = 0;
     if (s->channels) {
-        float *block = (float *)(void *)(room + s->packed + s->scratch);
+        char *block = room + s->packed + s->scratch;
         const int64_t pixels = w->n * w->oh * w->ow;
         for (int64_t p = 0; p < pixels; p++) {
-            memcpy(block + p * BLOCK, dy + p * w->oc + i * BLOCK, sizeof(float) * BLOCK);
+            memcpy(block + p * BLOCK * size, dy + (p * w->oc + i * BLOCK) * size, BLOCK * s->size);
         }
         dy = block;
         dw += i * BLOCK * area;
@@ -137,8 +153,8 @@ static void slice(void *context, int64_t i, int thread) {
     } else {
         const int64_t first = i * s->cut.size;
         which = first + s->cut.size > w->n;
-        x += first * w->h * w->w * w->c;
-        dy += first * w->oh * w->ow * w->oc;
+        x += first * w->h * w->w * w->c * size;
+        dy += first * w->oh * w->ow * w->oc * size;
         if (s->cut.count > 1) {
             dw = (float *)(void *)(j->sums + s->dw_bytes * (size_t)i);
             if (db) db = dw + w->oc * area;
@@ -191,23 +207,22 @@ void masconI_conv_sum(const float *sums, int64_t stride, int64_t count, float *d
     masconI_parallel((j.all + CHUNK - 1) / CHUNK, sum_chunk, &j);
 }
 
-static mascon_status run(mascon_call *call, mascon_exec *exec) {
-    float *x = SRC(call, 0)->data, *dy = SRC(call, 1)->data, *dw = DST(call, 0)->data;
-    float *db = call->n_dst > 1 ? DST(call, 1)->data : NULL;
+/* dw and db in float32 */
+static mascon_status run_wide(mascon_call *call, float *dw, float *db, void *workspace) {
+    void *x = SRC(call, 0)->data, *dy = SRC(call, 1)->data;
     mascon_window2d window;
     masconI_window2d(call, &window);
     const int choice = masconI_conv_choice(&window, MASCON_CONV_BWD_WEIGHT);
     if (choice == MASCON_CONV_WINOGRAD) {
-        masconI_winograd_weight_run(&window, x, dy, dw, db, exec->workspace);
+        masconI_winograd_weight_run(&window, x, dy, dw, db, workspace);
         return MASCON_OK;
     }
     if (choice == MASCON_CONV_SMALL) {
-        return masconI_conv_small_run(&window, MASCON_CONV_BWD_WEIGHT, x, dw, db, dy,
-                                      exec->workspace);
+        return masconI_conv_small_weight_run(&window, x, dy, dw, db, workspace);
     }
     scheme s;
     MASCON_TRY(scheme_begin(call, &s));
-    char *work = exec->workspace;
+    char *work = workspace;
     job j = {.s = &s, .x = x, .dy = dy, .dw = dw, .db = db, .sums = work};
     j.rooms = work + s.dw_bytes * (size_t)s.cut.count;
     masconI_parallel(s.cut.count, slice, &j);
@@ -218,6 +233,19 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
     }
     scheme_end(&s);
     return status;
+}
+
+static mascon_status run(mascon_call *call, mascon_exec *exec) {
+    const mascon_view *dw = DST(call, 0), *db = call->n_dst > 1 ? DST(call, 1) : NULL;
+    mascon_window2d window;
+    masconI_window2d(call, &window);
+    if (!window.bf16) return run_wide(call, dw->data, db ? db->data : NULL, exec->workspace);
+    char *work = exec->workspace;
+    float *wide = (float *)(void *)work, *bias = db ? wide + dw->numel : NULL;
+    MASCON_TRY(run_wide(call, wide, bias, work + wide_room(call, &window)));
+    masconI_bf16_narrow_all(wide, dw->data, dw->numel);
+    if (db) masconI_bf16_narrow(bias, db->data, db->numel);
+    return MASCON_OK;
 }
 
 const mascon_kernel masconC_conv2d_bwd_weight = {.wish = wish, .workspace = workspace, .run = run};

@@ -38,7 +38,8 @@ typedef struct job {
     masconI_depthwise g;
     masconI_depthwise_rows *rows;
     int64_t size;
-    const float *x, *weight, *bias;
+    const float *x, *weight;
+    masconI_finish finish;
     float *y;
 } job;
 
@@ -47,11 +48,14 @@ static void slice(void *context, int64_t i, int thread) {
     const job *j = context;
     const int64_t first = i * j->size, all = j->g.n * j->g.oh;
     const int64_t end = first + j->size < all ? first + j->size : all;
-    j->rows(&j->g, j->x, j->weight, j->bias, first, end, j->y);
+    j->rows(&j->g, j->x, j->weight, j->finish.bias, first, end, j->y);
+    if (!j->finish.residual) return;
+    const int64_t row = j->g.ow * j->g.c;
+    masconI_finish_run(&j->finish, j->y, first * row, (end - first) * row);
 }
 
 void masconI_depthwise_run(const mascon_window2d *w, int kind, float *x, const float *weight,
-                           const float *bias, float *y, void *workspace) {
+                           const masconI_finish *finish, float *y, void *workspace) {
     const int back = kind == MASCON_CONV_BWD_DATA;
     const int64_t row = row_of(w);
     float *ordered = workspace;
@@ -60,14 +64,15 @@ void masconI_depthwise_run(const mascon_window2d *w, int kind, float *x, const f
             ordered[k * row + c] = c < w->c ? weight[c * TAPS + (back ? TAPS - 1 - k : k)] : 0;
         }
     }
-    job j = {.rows = rows_here(), .weight = ordered, .bias = bias};
+    job j = {.rows = rows_here(), .weight = ordered, .finish = *finish};
     if (back) {
-        j.g = (masconI_depthwise){w->n, w->oh, w->ow,      w->c,        w->h,
-                                  w->w, 1,     2 - w->top, 2 - w->left, row};
+        j.g = (masconI_depthwise){w->n, w->oh,      w->ow,       w->c, w->h, w->w,
+                                  1,    2 - w->top, 2 - w->left, row,  0};
     } else {
-        j.g =
-            (masconI_depthwise){w->n, w->h, w->w, w->c, w->oh, w->ow, w->sh, w->top, w->left, row};
+        j.g = (masconI_depthwise){w->n,  w->h,   w->w,    w->c, w->oh, w->ow,
+                                  w->sh, w->top, w->left, row,  0};
     }
+    j.g.floor = finish->relu && !finish->residual ? 0 : -INFINITY;
     j.x = back ? y : x;
     j.y = back ? x : y;
     const int64_t all = j.g.n * j.g.oh;

@@ -12,6 +12,7 @@ typedef struct masconI_depthwise {
     int64_t n, h, w, c, oh, ow;
     int64_t step, top, left; /* rows and columns of zeros before the input; never negative */
     int64_t row;             /* channels in whole lines */
+    float floor;             /* what is less becomes this: 0 for relu, -infinity for nothing */
 } masconI_depthwise;
 
 /* Output rows first..end-1, counted through the batch; weight {9, row}, bias {c} or NULL. */

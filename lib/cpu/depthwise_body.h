@@ -14,8 +14,8 @@ static const float nothing[MASCON_DEPTHWISE_CHANNELS + VECTOR];
  * edge, else from[i * line + j * c]. count, step, edge and whole are constants wherever this is
  * called. */
 INLINE void block(const float *const *at, const float *from, int64_t line, int64_t c,
-                  int64_t channel, part m, const float *weight, int64_t row, vec bias, float *y,
-                  const int count, const int step, const int edge, const int whole) {
+                  int64_t channel, part m, const float *weight, int64_t row, vec bias, vec floor,
+                  float *y, const int count, const int step, const int edge, const int whole) {
     vec sum[SPAN];
 #pragma GCC unroll 4
     for (int o = 0; o < count; o++) sum[o] = bias;
@@ -36,10 +36,11 @@ INLINE void block(const float *const *at, const float *from, int64_t line, int64
     }
 #pragma GCC unroll 4
     for (int o = 0; o < count; o++) {
+        const vec r = MAX(floor, sum[o]);
         if (whole) {
-            STORE(y + o * c + channel, sum[o]);
+            STORE(y + o * c + channel, r);
         } else {
-            STORE_PART(y + o * c + channel, m, sum[o]);
+            STORE_PART(y + o * c + channel, m, r);
         }
     }
 }
@@ -49,15 +50,16 @@ INLINE void outputs(const masconI_depthwise *g, const float *const *at, const fl
                     const float *weight, const float *bias, float *y, const int count,
                     const int step, const int edge) {
     const int64_t line = g->w * g->c;
+    const vec floor = SET1(g->floor);
     int64_t c = 0;
     for (; c + VECTOR <= g->c; c += VECTOR) {
         const vec b = bias ? LOAD(bias + c) : ZERO();
-        block(at, from, line, g->c, c, PART(0), weight, g->row, b, y, count, step, edge, 1);
+        block(at, from, line, g->c, c, PART(0), weight, g->row, b, floor, y, count, step, edge, 1);
     }
     if (c < g->c) {
         const part m = PART(g->c - c);
         const vec b = bias ? LOAD_PART(bias + c, m) : ZERO();
-        block(at, from, line, g->c, c, m, weight, g->row, b, y, count, step, edge, 0);
+        block(at, from, line, g->c, c, m, weight, g->row, b, floor, y, count, step, edge, 0);
     }
 }
 

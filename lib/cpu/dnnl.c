@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/bf16.h"
+
 /* The OpenMP runtime that oneDNN brings; absent where it was built without threads. */
 extern int omp_get_max_threads(void) __attribute__((weak));
 extern void omp_set_num_threads(int n) __attribute__((weak));
@@ -72,12 +74,12 @@ static void desc_free(desc *d) {
     *d = NULL;
 }
 static int desc_exists(const desc *d) { return *d != NULL; }
-static dnnl_status_t desc_strided(desc *d, int n, const dnnl_dims_t dims,
-                                  const dnnl_dims_t strides) {
-    return dnnl_memory_desc_create_with_strides(d, n, dims, dnnl_f32, strides);
+static dnnl_status_t desc_strided(desc *d, int n, const dnnl_dims_t dims, const dnnl_dims_t strides,
+                                  dnnl_data_type_t type) {
+    return dnnl_memory_desc_create_with_strides(d, n, dims, type, strides);
 }
-static dnnl_status_t desc_any(desc *d, int n, const dnnl_dims_t dims) {
-    return dnnl_memory_desc_create_with_tag(d, n, dims, dnnl_f32, dnnl_format_tag_any);
+static dnnl_status_t desc_any(desc *d, int n, const dnnl_dims_t dims, dnnl_data_type_t type) {
+    return dnnl_memory_desc_create_with_tag(d, n, dims, type, dnnl_format_tag_any);
 }
 static dnnl_status_t desc_part(desc *d, const desc *whole, const dnnl_dims_t dims,
                                const dnnl_dims_t offsets) {
@@ -92,12 +94,12 @@ typedef dnnl_memory_desc_t desc;
 #define REF(d) (&(d))
 static void desc_free(desc *d) { memset(d, 0, sizeof *d); }
 static int desc_exists(const desc *d) { return d->ndims != 0; }
-static dnnl_status_t desc_strided(desc *d, int n, const dnnl_dims_t dims,
-                                  const dnnl_dims_t strides) {
-    return dnnl_memory_desc_init_by_strides(d, n, dims, dnnl_f32, strides);
+static dnnl_status_t desc_strided(desc *d, int n, const dnnl_dims_t dims, const dnnl_dims_t strides,
+                                  dnnl_data_type_t type) {
+    return dnnl_memory_desc_init_by_strides(d, n, dims, type, strides);
 }
-static dnnl_status_t desc_any(desc *d, int n, const dnnl_dims_t dims) {
-    return dnnl_memory_desc_init_by_tag(d, n, dims, dnnl_f32, dnnl_format_tag_any);
+static dnnl_status_t desc_any(desc *d, int n, const dnnl_dims_t dims, dnnl_data_type_t type) {
+    return dnnl_memory_desc_init_by_tag(d, n, dims, type, dnnl_format_tag_any);
 }
 static dnnl_status_t desc_part(desc *d, const desc *whole, const dnnl_dims_t dims,
                                const dnnl_dims_t offsets) {
@@ -211,6 +213,7 @@ void masconI_dnnl_free(masconI_dnnl *d) {
 /* What the caller's memory looks like, and what is left to oneDNN. */
 typedef struct request {
     desc x, weight, bias, y;
+    desc hint; /* the weights of the forward convolution that a gradient belongs to */
     dnnl_dims_t stride, dilation, before, after;
 } request;
 
@@ -219,28 +222,39 @@ static void request_free(request *r) {
     desc_free(&r->weight);
     desc_free(&r->bias);
     desc_free(&r->y);
+    desc_free(&r->hint);
 }
 
-static dnnl_status_t channels_last(desc *d, int64_t n, int64_t c, int64_t h, int64_t w) {
+static dnnl_data_type_t type_of(const masconI_conv *v) { return v->bf16 ? dnnl_bf16 : dnnl_f32; }
+
+/* Gradients of weights are summed and given in float32. */
+static dnnl_data_type_t weight_type(const masconI_conv *v) {
+    return v->kind == MASCON_CONV_BWD_WEIGHT ? dnnl_f32 : type_of(v);
+}
+
+static dnnl_status_t channels_last(desc *d, int64_t n, int64_t c, int64_t h, int64_t w,
+                                   dnnl_data_type_t type) {
     const dnnl_dims_t dims = {n, c, h, w}, strides = {h * w * c, 1, w * c, c};
-    return desc_strided(d, 4, dims, strides);
+    return desc_strided(d, 4, dims, strides, type);
 }
 
 static dnnl_status_t bias_desc(desc *d, int64_t oc) {
     const dnnl_dims_t dims = {oc}, strides = {1};
-    return desc_strided(d, 1, dims, strides);
+    return desc_strided(d, 1, dims, strides, dnnl_f32);
 }
 
 /* Weights {oc, c / groups, kh, kw} in O-H-W-I memory, with a group dimension in front where there
  * are groups. plain NULL: format left to oneDNN. */
-static dnnl_status_t weight_desc(desc *d, const masconI_conv *v, int plain) {
+static dnnl_status_t weight_desc(desc *d, const masconI_conv *v, int plain, dnnl_data_type_t type) {
     const int64_t g = v->groups, o = v->oc / g, i = v->c / g, a = v->kh * v->kw * i;
     const dnnl_dims_t grouped = {g, o, i, v->kh, v->kw};
     const dnnl_dims_t grouped_strides = {o * a, a, 1, v->kw * i, i};
     const dnnl_dims_t dims = {o, i, v->kh, v->kw}, strides = {a, 1, v->kw * i, i};
-    if (g > 1)
-        return plain ? desc_strided(d, 5, grouped, grouped_strides) : desc_any(d, 5, grouped);
-    return plain ? desc_strided(d, 4, dims, strides) : desc_any(d, 4, dims);
+    if (g > 1) {
+        return plain ? desc_strided(d, 5, grouped, grouped_strides, type)
+                     : desc_any(d, 5, grouped, type);
+    }
+    return plain ? desc_strided(d, 4, dims, strides, type) : desc_any(d, 4, dims, type);
 }
 
 static dnnl_status_t request_fill(request *r, const masconI_conv *v) {
@@ -248,9 +262,10 @@ static dnnl_status_t request_fill(request *r, const masconI_conv *v) {
                    .dilation = {v->dh - 1, v->dw - 1},
                    .before = {v->top, v->left},
                    .after = {v->bottom, v->right}};
-    dnnl_status_t s = channels_last(&r->x, v->n, v->c, v->h, v->w);
-    if (s == dnnl_success) s = channels_last(&r->y, v->n, v->oc, v->oh, v->ow);
-    if (s == dnnl_success) s = weight_desc(&r->weight, v, 0);
+    dnnl_status_t s = channels_last(&r->x, v->n, v->c, v->h, v->w, type_of(v));
+    if (s == dnnl_success) s = channels_last(&r->y, v->n, v->oc, v->oh, v->ow, type_of(v));
+    if (s == dnnl_success) s = weight_desc(&r->weight, v, 0, weight_type(v));
+    if (s == dnnl_success) s = weight_desc(&r->hint, v, 0, type_of(v));
     if (s == dnnl_success && v->bias) s = bias_desc(&r->bias, v->oc);
     return s;
 }
@@ -260,7 +275,7 @@ static dnnl_status_t describe(dnnl_primitive_desc_t *pd, int64_t kind, const req
                               const_dnnl_primitive_attr_t attr) {
     dnnl_primitive_desc_t forward = NULL;
     dnnl_status_t s = dnnl_convolution_forward_primitive_desc_create(
-        &forward, engine, dnnl_forward_training, dnnl_convolution_direct, r->x, r->weight,
+        &forward, engine, dnnl_forward_training, dnnl_convolution_direct, r->x, r->hint,
         kind == MASCON_CONV_BWD_DATA ? NULL : r->bias, r->y, r->stride, r->dilation, r->before,
         r->after, attr);
     if (s != dnnl_success || kind == MASCON_CONV_FORWARD) {
@@ -286,7 +301,7 @@ static dnnl_status_t describe(dnnl_primitive_desc_t *pd, int64_t kind, const req
     dnnl_convolution_desc_t forward, backward;
     dnnl_primitive_desc_t hint = NULL;
     dnnl_status_t s = dnnl_dilated_convolution_forward_desc_init(
-        &forward, dnnl_forward_training, dnnl_convolution_direct, &r->x, &r->weight, bias, &r->y,
+        &forward, dnnl_forward_training, dnnl_convolution_direct, &r->x, &r->hint, bias, &r->y,
         r->stride, r->dilation, r->before, r->after);
     if (s == dnnl_success) s = dnnl_primitive_desc_create(&hint, &forward, attr, engine, NULL);
     if (s != dnnl_success || kind == MASCON_CONV_FORWARD) {
@@ -362,7 +377,7 @@ static dnnl_status_t fill(masconI_dnnl *d, const masconI_conv *v, const_dnnl_pri
     }
     if (s == dnnl_success && v->bias && !data) s = bias_desc(&d->part[BIAS], v->oc);
     if (s == dnnl_success) s = desc_query(&d->part[SCRATCH], pd, dnnl_query_scratchpad_md);
-    if (s == dnnl_success) s = weight_desc(&d->plain, v, 1);
+    if (s == dnnl_success) s = weight_desc(&d->plain, v, 1, weight_type(v));
     if (s != dnnl_success) return s;
     d->scratch = dnnl_memory_desc_get_size(REF(d->part[SCRATCH]));
     if (!d->scratch) desc_free(&d->part[SCRATCH]);
@@ -375,7 +390,10 @@ static dnnl_status_t fill(masconI_dnnl *d, const masconI_conv *v, const_dnnl_pri
 }
 
 /* oneDNN's plain loops: slower than ours would be. */
-static int is_slow(const char *name) { return strncmp(name, "ref", 3) == 0; }
+/* ... and its way over products of unpacked matrices, which it takes for some bfloat16 sizes. */
+static int is_slow(const char *name, const masconI_conv *v) {
+    return strncmp(name, "ref", 3) == 0 || (v->bf16 && strstr(name, "gemm"));
+}
 
 static dnnl_status_t build(masconI_dnnl *d, const masconI_conv *v, int *slow) {
     request r;
@@ -391,7 +409,7 @@ static dnnl_status_t build(masconI_dnnl *d, const masconI_conv *v, int *slow) {
         const char *name = "";
         s = dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
         strncpy(d->name, name, sizeof d->name - 1);
-        *slow = is_slow(name);
+        *slow = is_slow(name, v);
         if (s == dnnl_success && !*slow) s = fill(d, v, pd);
     }
     if (pd) dnnl_primitive_desc_destroy(pd);
@@ -403,6 +421,7 @@ static dnnl_status_t build(masconI_dnnl *d, const masconI_conv *v, int *slow) {
 mascon_status masconI_dnnl_new(const masconI_conv *conv, masconI_dnnl **out) {
     *out = NULL;
     if (!masconI_dnnl_usable(NULL)) return MASCON_OK;
+    if (conv->bf16 && !masconI_bf16_is_fast()) return MASCON_OK;
     masconI_dnnl *d = calloc(1, sizeof *d);
     if (!d) return masconI_fail(MASCON_E_OOM, "no memory for a convolution plan");
     d->kind = conv->kind;
@@ -441,7 +460,7 @@ static dnnl_status_t execute(dnnl_primitive_t p, dnnl_stream_t stream, int n,
     return s;
 }
 
-static mascon_status move_weights(masconI_dnnl *d, const float *plain, const float *packed,
+static mascon_status move_weights(masconI_dnnl *d, const void *plain, const void *packed,
                                   int piece) {
     const int back = d->kind == MASCON_CONV_BWD_WEIGHT;
     int at;
@@ -461,7 +480,7 @@ static mascon_status move_weights(masconI_dnnl *d, const float *plain, const flo
 
 int masconI_dnnl_pieces(const masconI_dnnl *d) { return d->pieces; }
 
-mascon_status masconI_dnnl_pack(masconI_dnnl *d, const float *weight, float *packed, int piece) {
+mascon_status masconI_dnnl_pack(masconI_dnnl *d, const void *weight, void *packed, int piece) {
     return move_weights(d, weight, packed, piece);
 }
 
@@ -477,8 +496,8 @@ static const int roles[3][PARTS] = {
      DNNL_ARG_SCRATCHPAD},
 };
 
-mascon_status masconI_dnnl_run(masconI_dnnl *d, const float *x, const float *weight,
-                               const float *bias, const float *y, void *scratch) {
+mascon_status masconI_dnnl_run(masconI_dnnl *d, const void *x, const void *weight,
+                               const float *bias, const void *y, void *scratch) {
     const void *data[PARTS] = {x, weight, bias, y, scratch};
     dnnl_exec_arg_t args[PARTS];
     int n = 0, at;

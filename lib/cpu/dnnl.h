@@ -18,6 +18,7 @@ typedef struct masconI_conv {
     int64_t kind, bias;
     int64_t n, c, h, w, oc, oh, ow;
     int64_t kh, kw, sh, sw, dh, dw, top, left, bottom, right, groups;
+    int64_t bf16; /* x, y and weights are bfloat16; bias, dw and db are float32 all the same */
 } masconI_conv;
 
 typedef struct masconI_dnnl masconI_dnnl;
@@ -43,15 +44,15 @@ const char *masconI_dnnl_name(const masconI_dnnl *d);
  * (BWD_WEIGHT). Packing may be cut into pieces 0..masconI_dnnl_pieces()-1, for several threads;
  * weight and packed are the whole blocks all the same. */
 int masconI_dnnl_pieces(const masconI_dnnl *d);
-mascon_status masconI_dnnl_pack(masconI_dnnl *d, const float *weight, float *packed, int piece);
+mascon_status masconI_dnnl_pack(masconI_dnnl *d, const void *weight, void *packed, int piece);
 mascon_status masconI_dnnl_unpack(masconI_dnnl *d, const float *packed, float *weight);
 
 /* FORWARD:    x, weight, bias in; y out
  * BWD_DATA:   y is dy and weight in; x is dx out; bias NULL
  * BWD_WEIGHT: x and y = dy in; weight = dw and bias = db (NULL without) out
  * weight is packed where masconI_dnnl_packed is not 0. Without bias option, bias is NULL. */
-mascon_status masconI_dnnl_run(masconI_dnnl *d, const float *x, const float *weight,
-                               const float *bias, const float *y, void *scratch);
+mascon_status masconI_dnnl_run(masconI_dnnl *d, const void *x, const void *weight,
+                               const float *bias, const void *y, void *scratch);
 
 /* c {m, n} = a {m, k} b {k, n} + beta c, all row-major; ta: a is stored as {k, m}, tb: b as {n, k}.
  * lda, ldb, ldc: distance between stored rows. One thread. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/internal.h"
+#include "cpu/bf16.h"
 
 /* ---- Plans ---- */
 
@@ -143,11 +144,21 @@ void masconI_plan_put(masconI_plan *plan) {
 /* A form may lie in one of WAYS places, chosen by its identity. */
 enum { WAYS = 8, SETS = 64, PACKED = WAYS * SETS };
 static const size_t packed_limit = (size_t)256 << 20;
+/* Forms with a fold are others than those without; plain_form is of no plan and no Winograd sizes. */
+static const uint64_t folded = (uint64_t)1 << 63, plain_form = 3;
+
+/* The tensors that a fold takes in, and their versions. */
+typedef struct stamp {
+    uint64_t storage[MASCON_FOLDED];
+    int64_t offset[MASCON_FOLDED], version[MASCON_FOLDED];
+    double eps;
+} stamp;
 
 /* One form of one tensor. data is NULL while a version was seen only once. */
 struct masconI_packed {
     uint64_t storage, form;
     int64_t offset, version;
+    stamp fold;
     float *data;
     size_t bytes;
     uint64_t used; /* clock of the last use */
@@ -195,18 +206,22 @@ static void make_room(size_t bytes) {
     }
 }
 
+static int is_version(const masconI_packed *p, int64_t version, const stamp *fold) {
+    return p->version == version && memcmp(&p->fold, fold, sizeof *fold) == 0;
+}
+
 /* Whether this version was asked for before and has no packed form yet. Where it has one, *held. */
 static int worth_keeping(const mascon_tensor *weight, uint64_t form, int64_t version,
-                         masconI_packed **held) {
+                         const stamp *fold, masconI_packed **held) {
     int keep = 0;
     pthread_mutex_lock(&packed_lock);
     masconI_packed *p = entry(weight->storage->id, weight->offset, form);
     if (p) {
         p->used = ++packed_clock;
-        if (p->version == version && p->data) {
+        if (is_version(p, version, fold) && p->data) {
             p->refs++;
             *held = p;
-        } else if (p->version == version) {
+        } else if (is_version(p, version, fold)) {
             keep = 1;
         } else if (p->refs == 0) {
             free(p->data);
@@ -214,6 +229,7 @@ static int worth_keeping(const mascon_tensor *weight, uint64_t form, int64_t ver
             p->data = NULL;
             p->bytes = 0;
             p->version = version;
+            p->fold = *fold;
         }
     }
     pthread_mutex_unlock(&packed_lock);
@@ -221,12 +237,12 @@ static int worth_keeping(const mascon_tensor *weight, uint64_t form, int64_t ver
 }
 
 /* Hands data over to the cache; *held where it was taken. */
-static void keep(const mascon_tensor *weight, uint64_t form, int64_t version, float *data,
-                 size_t bytes, masconI_packed **held) {
+static void keep(const mascon_tensor *weight, uint64_t form, int64_t version, const stamp *fold,
+                 float *data, size_t bytes, masconI_packed **held) {
     pthread_mutex_lock(&packed_lock);
     make_room(bytes);
     masconI_packed *p = entry(weight->storage->id, weight->offset, form);
-    if (p && p->version == version && !p->data && packed_bytes + bytes <= packed_limit) {
+    if (p && is_version(p, version, fold) && !p->data && packed_bytes + bytes <= packed_limit) {
         p->data = data;
         p->bytes = bytes;
         p->refs = 1;
@@ -237,20 +253,58 @@ static void keep(const mascon_tensor *weight, uint64_t form, int64_t version, fl
     pthread_mutex_unlock(&packed_lock);
 }
 
+/* Fills in what the fold takes in; 0 where some of it may change without a new version. */
+static int stamp_of(const masconI_fold *fold, stamp *s) {
+    memset(s, 0, sizeof *s); /* compared as bytes */
+    if (!fold) return 1;
+    for (int i = 0; i < MASCON_FOLDED; i++) {
+        const mascon_tensor *t = fold->of[i];
+        if (!t) continue;
+        if (!t->storage || t->storage->foreign) return 0;
+        s->storage[i] = t->storage->id;
+        s->offset[i] = t->offset;
+        s->version[i] = mascon_tensor_version(t);
+    }
+    s->eps = fold->eps;
+    return 1;
+}
+
+static mascon_status make_wide_form(const masconI_form *form, const float *plain, float *to) {
+    const masconI_fold *fold = form->fold;
+    if (!fold) return form->make(form->context, plain, to);
+    float *scaled = malloc(sizeof(float) * (size_t)(fold->oc * fold->each));
+    if (!scaled) return masconI_fail(MASCON_E_OOM, "no memory to prepare weights");
+    masconI_fold_run(fold, plain, scaled, (float *)(uintptr_t)masconI_form_bias(form, to));
+    const mascon_status status = form->make(form->context, scaled, to);
+    free(scaled);
+    return status;
+}
+
+static mascon_status make_form(const masconI_form *form, const void *plain, float *to) {
+    if (!form->half) return make_wide_form(form, plain, to);
+    float *wide = malloc(sizeof(float) * (size_t)form->half);
+    if (!wide) return masconI_fail(MASCON_E_OOM, "no memory to prepare weights");
+    masconI_bf16_widen_all(plain, wide, form->half);
+    const mascon_status status = make_wide_form(form, wide, to);
+    free(wide);
+    return status;
+}
+
 mascon_status masconI_form_get(const mascon_tensor *weight, const masconI_form *form, void *room,
                                const float **data, masconI_packed **held) {
     const float *plain = mascon_see(weight)->data;
+    const size_t bytes = masconI_form_room(form);
+    const uint64_t id = form->id | (form->fold ? folded : 0);
+    stamp fold;
     *held = NULL;
     /* Foreign memory may change without a new version, so its packed form would be stale. */
-    if (weight->storage && !weight->storage->foreign) {
+    if (weight->storage && !weight->storage->foreign && stamp_of(form->fold, &fold)) {
         const int64_t version = mascon_tensor_version(weight);
         void *block = NULL;
-        if (worth_keeping(weight, form->id, version, held) &&
-            posix_memalign(&block, 64, form->bytes) == 0) {
-            const mascon_status status = form->make(form->context, plain, block);
-            if (status == MASCON_OK) {
-                keep(weight, form->id, version, block, form->bytes, held);
-            }
+        if (worth_keeping(weight, id, version, &fold, held) &&
+            posix_memalign(&block, 64, bytes) == 0) {
+            const mascon_status status = make_form(form, plain, block);
+            if (status == MASCON_OK) keep(weight, id, version, &fold, block, bytes, held);
             if (!*held) free(block);
             if (status != MASCON_OK) return status;
         }
@@ -260,7 +314,21 @@ mascon_status masconI_form_get(const mascon_tensor *weight, const masconI_form *
         }
     }
     *data = room;
-    return form->make(form->context, plain, room);
+    return make_form(form, plain, room);
+}
+
+static mascon_status copy_plain(const void *context, const float *plain, float *to) {
+    const masconI_fold *fold = context;
+    memcpy(to, plain, sizeof(float) * (size_t)(fold->oc * fold->each));
+    return MASCON_OK;
+}
+
+masconI_form masconI_plain_form(const masconI_fold *fold) {
+    return (masconI_form){.id = plain_form,
+                          .bytes = sizeof(float) * (size_t)(fold->oc * fold->each),
+                          .make = copy_plain,
+                          .context = fold,
+                          .fold = fold};
 }
 
 typedef struct packing {
@@ -285,13 +353,43 @@ static mascon_status pack(const void *context, const float *plain, float *to) {
     return code == MASCON_OK ? MASCON_OK : masconI_fail(code, "weights could not be packed");
 }
 
-mascon_status masconI_packed_get(const mascon_tensor *weight, masconI_plan *plan, void *room,
-                                 const float **data, masconI_packed **held) {
-    const masconI_form form = {.id = plan->form * 2, /* even: see masconI_form */
-                               .bytes = masconI_dnnl_packed(plan->conv),
-                               .make = pack,
-                               .context = plan};
-    return masconI_form_get(weight, &form, room, data, held);
+/* Folded weights for a primitive that takes bfloat16. */
+static mascon_status pack_narrow(const void *context, const float *plain, float *to) {
+    const masconI_plan *plan = context;
+    const masconI_conv *v = &plan->key;
+    const int64_t count = v->oc * (v->c / v->groups) * v->kh * v->kw;
+    if (!masconI_dnnl_packed(plan->conv)) {
+        masconI_bf16_narrow_all(plain, (uint16_t *)(void *)to, count);
+        return MASCON_OK;
+    }
+    uint16_t *half = malloc(sizeof *half * (size_t)count);
+    if (!half) return masconI_fail(MASCON_E_OOM, "no memory to prepare weights");
+    masconI_bf16_narrow_all(plain, half, count);
+    const mascon_status status = pack(context, (const float *)(const void *)half, to);
+    free(half);
+    return status;
+}
+
+static masconI_form folded_half_form(const masconI_plan *plan, const masconI_fold *fold) {
+    const size_t form = masconI_dnnl_packed(plan->conv);
+    const int64_t count = fold->oc * fold->each;
+    return (masconI_form){.id = form ? plan->form * 2 : plain_form,
+                          .bytes = form ? form : sizeof(uint16_t) * (size_t)count,
+                          .make = pack_narrow,
+                          .context = plan,
+                          .half = count,
+                          .fold = fold};
+}
+
+masconI_form masconI_packed_form(const masconI_plan *plan, const masconI_fold *fold) {
+    const size_t bytes = masconI_dnnl_packed(plan->conv);
+    if (fold && plan->key.bf16) return folded_half_form(plan, fold);
+    if (!bytes && fold) return masconI_plain_form(fold);
+    return (masconI_form){.id = plan->form * 2, /* even: see masconI_form */
+                          .bytes = bytes,
+                          .make = pack,
+                          .context = plan,
+                          .fold = fold};
 }
 
 void masconI_packed_put(masconI_packed *held) {

@@ -21,11 +21,13 @@ static const int64_t large_weights = 256 * 1024;
 /* By positions, v and m of this many floats stay in the third-level cache. */
 static const int64_t chunk_floats = 1280 * 1024;
 
-const masconI_winograd_code *masconI_winograd_code_here(void) {
+const masconI_winograd_code *masconI_winograd_code_here(int bf16) {
 #if MASCON_HAS_AVX512_CODE
+    if (bf16) return masconI_conv_avx512() ? &masconI_winograd_bf16 : NULL;
     if (masconI_conv_avx512()) return &masconI_winograd_avx512;
     if (masconI_conv_avx2()) return &masconI_winograd_avx2;
 #endif
+    (void)bf16;
     return NULL;
 }
 
@@ -33,7 +35,7 @@ int masconI_winograd_fits(const mascon_window2d *w) {
     if (w->kh != 3 || w->kw != 3 || w->sh != 1 || w->sw != 1 || w->dh != 1 || w->dw != 1) return 0;
     if (w->top > 2 || w->bottom > 2 || w->left > 2 || w->right > 2 || w->groups != 1) return 0;
     if (w->c > MASCON_WINOGRAD_CHANNELS || w->oc > MASCON_WINOGRAD_CHANNELS) return 0;
-    return masconI_winograd_code_here() != NULL;
+    return masconI_winograd_code_here(w->bf16) != NULL;
 }
 
 masconI_tiling masconI_tiling_of(const mascon_window2d *w, int back) {
@@ -68,7 +70,7 @@ masconI_tiling masconI_tiling_of(const mascon_window2d *w, int back) {
 typedef struct scheme {
     const masconI_winograd_code *code;
     masconI_tiling g;
-    int back, by_positions;
+    int back, by_positions, bf16;
     int64_t row, out_row;           /* floats of a tile in v and m */
     int64_t size;                   /* tiles of a block or chunk */
     int64_t v_step, u_step, m_step; /* from one position to the next */
@@ -76,8 +78,9 @@ typedef struct scheme {
 } scheme;
 
 static scheme plan(const mascon_window2d *w, int kind) {
-    scheme s = {.code = masconI_winograd_code_here(), .back = kind == MASCON_CONV_BWD_DATA};
+    scheme s = {.code = masconI_winograd_code_here(w->bf16), .back = kind == MASCON_CONV_BWD_DATA};
     s.g = masconI_tiling_of(w, s.back);
+    s.bf16 = w->bf16;
     s.row = masconI_whole(s.g.c, s.code->vector);
     s.out_row = masconI_whole(s.g.oc, s.code->vector);
     /* A line more than a round size keeps the 36 positions apart in the sets of the caches. */
@@ -101,18 +104,12 @@ static scheme plan(const mascon_window2d *w, int kind) {
     return s;
 }
 
-size_t masconI_winograd_workspace(const mascon_window2d *w, int kind) {
-    if (kind == MASCON_CONV_BWD_WEIGHT) return masconI_winograd_weight_workspace(w);
-    const scheme s = plan(w, kind);
-    const int64_t rooms = s.by_positions ? 1 : mascon_num_threads();
-    return sizeof(float) * (size_t)(s.u_floats + s.room * rooms);
-}
-
 /* ---- Weights ---- */
 
 typedef struct weights_job {
     const scheme *s;
-    const float *plain;
+    const masconI_winograd_code *code;
+    const void *plain;
     float *u;
 } weights_job;
 
@@ -121,12 +118,21 @@ static void weights_slice(void *context, int64_t i, int thread) {
     const weights_job *j = context;
     const masconI_tiling *g = &j->s->g;
     const int back = j->s->back;
-    j->s->code->weights(j->plain, back ? g->oc : g->c, back ? g->c : g->oc, back, i, j->u,
-                        j->s->u_step);
+    j->code->weights(j->plain, back ? g->oc : g->c, back ? g->c : g->oc, back, i, j->u,
+                     j->s->u_step);
 }
 
 static mascon_status make_weights(const void *context, const float *plain, float *to) {
     weights_job j = {.s = context, .plain = plain, .u = to};
+    j.code = j.s->code;
+    masconI_parallel(j.s->out_row / j.s->code->vector, weights_slice, &j);
+    return MASCON_OK;
+}
+
+/* Folded weights are float32 whatever the plain ones are. */
+static mascon_status make_folded(const void *context, const float *plain, float *to) {
+    weights_job j = {.s = context, .plain = plain, .u = to};
+    j.code = masconI_winograd_code_here(0);
     masconI_parallel(j.s->out_row / j.s->code->vector, weights_slice, &j);
     return MASCON_OK;
 }
@@ -141,7 +147,8 @@ static uint64_t form_id(const scheme *s) {
 
 typedef struct job {
     const scheme *s;
-    const float *x, *u, *bias;
+    const float *x, *u;
+    masconI_finish finish;
     float *y, *v, *m;
     int64_t first, count; /* tiles of this chunk */
 } job;
@@ -168,7 +175,7 @@ static void tiles_slice(void *context, int64_t i, int thread) {
     float *v = j->v + s->room * thread, *m = v + POSITIONS * s->v_step;
     s->code->input(&s->g, j->x, first, count, 0, s->g.c, v, s->row, s->v_step);
     for (int64_t p = 0; p < POSITIONS; p++) multiply(s, j, v, m, count, p);
-    s->code->output(&s->g, m, s->out_row, s->m_step, first, count, 0, s->g.oc, j->bias, j->y);
+    s->code->output(&s->g, m, s->out_row, s->m_step, first, count, 0, s->g.oc, &j->finish, j->y);
 }
 
 /* By positions, a slice of the transforms: so many tiles and channels. */
@@ -211,7 +218,7 @@ static void output_slice(void *context, int64_t i, int thread) {
     const scheme *s = j->s;
     const group r = group_of(i, j->count, s->g.oc);
     s->code->output(&s->g, j->m + r.tile * s->out_row, s->out_row, s->m_step, j->first + r.tile,
-                    r.count, r.first, r.end, j->bias, j->y);
+                    r.count, r.first, r.end, &j->finish, j->y);
 }
 
 static void run_positions(const scheme *s, job *j) {
@@ -225,20 +232,35 @@ static void run_positions(const scheme *s, job *j) {
     }
 }
 
-mascon_status masconI_winograd_run(const mascon_window2d *w, int kind, float *x,
-                                   const mascon_tensor *weight, const float *bias, float *y,
-                                   void *workspace) {
+static masconI_form form_of(const scheme *s, const masconI_fold *fold) {
+    return (masconI_form){.id = form_id(s),
+                          .bytes = sizeof(float) * (size_t)s->u_floats,
+                          .make = fold ? make_folded : make_weights,
+                          .context = s,
+                          .half = s->bf16 && fold ? s->g.c * s->g.oc * 9 : 0,
+                          .fold = fold};
+}
+
+size_t masconI_winograd_workspace(const mascon_window2d *w, int kind, const masconI_fold *fold) {
+    if (kind == MASCON_CONV_BWD_WEIGHT) return masconI_winograd_weight_workspace(w);
     const scheme s = plan(w, kind);
-    const masconI_form form = {.id = form_id(&s),
-                               .bytes = sizeof(float) * (size_t)s.u_floats,
-                               .make = make_weights,
-                               .context = &s};
-    float *work = workspace;
-    job j = {.s = &s, .bias = bias, .v = work + s.u_floats};
+    const masconI_form form = form_of(&s, fold);
+    const int64_t rooms = s.by_positions ? 1 : mascon_num_threads();
+    return masconI_form_room(&form) + sizeof(float) * (size_t)(s.room * rooms);
+}
+
+mascon_status masconI_winograd_run(const mascon_window2d *w, int kind, float *x,
+                                   const mascon_tensor *weight, const masconI_fold *fold,
+                                   const masconI_finish *finish, float *y, void *workspace) {
+    const scheme s = plan(w, kind);
+    const masconI_form form = form_of(&s, fold);
+    char *work = workspace;
+    job j = {.s = &s, .finish = *finish, .v = (float *)(void *)(work + masconI_form_room(&form))};
     j.x = s.back ? y : x;
     j.y = s.back ? x : y;
     masconI_packed *held;
     MASCON_TRY(masconI_form_get(weight, &form, work, &j.u, &held));
+    if (fold) j.finish.bias = masconI_form_bias(&form, j.u);
     if (s.by_positions) {
         run_positions(&s, &j);
     } else {

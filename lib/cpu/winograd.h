@@ -47,28 +47,30 @@ typedef struct masconI_positions {
 typedef struct masconI_winograd_code {
     int vector, panel; /* floats */
     /* x to v, `count` tiles from number `tile` on */
-    void (*input)(const masconI_tiling *g, const float *x, int64_t tile, int64_t count,
+    void (*input)(const masconI_tiling *g, const void *x, int64_t tile, int64_t count,
                   int64_t first, int64_t end, float *v, int64_t row, int64_t step);
     /* weights {oc, 3, 3, c} to u, for vector number `block` of the outputs. back: for the gradient
      * of x, where the outputs are the c channels and the taps turn round */
-    void (*weights)(const float *weight, int64_t c, int64_t oc, int back, int64_t block, float *u,
+    void (*weights)(const void *weight, int64_t c, int64_t oc, int back, int64_t block, float *u,
                     int64_t step);
     void (*multiply)(const masconI_positions *p);
-    /* m to y, with a bias {oc} or NULL */
+    /* m to y */
     void (*output)(const masconI_tiling *g, const float *m, int64_t row, int64_t step, int64_t tile,
-                   int64_t count, int64_t first, int64_t end, const float *bias, float *y);
+                   int64_t count, int64_t first, int64_t end, const masconI_finish *finish,
+                   void *y);
     /* dy {n, oh, ow, oc} to m, and the sum of each tile to a 37th position behind it */
-    void (*gradient)(const masconI_tiling *g, const float *dy, int64_t tile, int64_t count,
+    void (*gradient)(const masconI_tiling *g, const void *dy, int64_t tile, int64_t count,
                      int64_t first, int64_t end, float *m, int64_t row, int64_t step);
     /* the sums {36, oc, row of c} to dw {oc, 3, 3, c}, for output channels first..end-1 */
     void (*gather)(const float *sums, int64_t row, int64_t step, int64_t c, int64_t first,
                    int64_t end, float *dw);
 } masconI_winograd_code;
 
-extern const masconI_winograd_code masconI_winograd_avx512, masconI_winograd_avx2;
+extern const masconI_winograd_code masconI_winograd_avx512, masconI_winograd_avx2,
+    masconI_winograd_bf16; /* x, y, dy and plain weights in bfloat16; AVX-512 */
 
-/* What this processor runs; NULL: neither. */
-const masconI_winograd_code *masconI_winograd_code_here(void);
+/* What this processor runs; NULL: none. */
+const masconI_winograd_code *masconI_winograd_code_here(int bf16);
 
 /* ---- winograd.c, winograd_weight.c: the drivers ---- */
 

@@ -8,6 +8,8 @@
  *   PART(n) LOAD_PART STORE_PART
  *   turn(r)           the square of VECTOR vectors: rows become columns
  *
+ * and, for another type of elements in memory than float32, ELEMENT, TAKE, TAKE_PART, GIVE, GIVE_PART.
+ *
  * The order of every sum is fixed and the same for each vector length. */
 #include <stddef.h>
 
@@ -17,11 +19,28 @@
 
 enum { ROWS = 12, TILE = MASCON_WINOGRAD_TILE, SPAN = 6, TAPS = 9 };
 
-/* What a tile meets outside of the picture. */
-static const float nothing[MASCON_WINOGRAD_CHANNELS + VECTOR];
+/* Elements of x, y, dy and plain weights: float32, or what the file that includes this one says. */
+#ifndef ELEMENT
+#define ELEMENT float
+#define TAKE(p) LOAD(p)
+#define TAKE_PART(p, m) LOAD_PART(p, m)
+#define GIVE(p, v) STORE(p, v)
+#define GIVE_PART(p, m, v) STORE_PART(p, m, v)
+#endif
+typedef ELEMENT element;
 
-INLINE vec load(const float *p, part m, const int whole) {
-    return whole ? LOAD(p) : LOAD_PART(p, m);
+/* What a tile meets outside of the picture. */
+static const element nothing[MASCON_WINOGRAD_CHANNELS + VECTOR];
+
+INLINE vec take(const element *p, part m, const int whole) {
+    return whole ? TAKE(p) : TAKE_PART(p, m);
+}
+INLINE void give(element *p, part m, vec v, const int whole) {
+    if (whole) {
+        GIVE(p, v);
+    } else {
+        GIVE_PART(p, m, v);
+    }
 }
 INLINE void store(float *p, part m, vec v, const int whole) {
     if (whole) {
@@ -127,8 +146,8 @@ static inline void place_next(const masconI_tiling *g, place *p) {
 }
 
 /* The span x span pixels from (y, x) of a picture {h, w, c}; nothing where outside. */
-static inline void pixels(const float *picture, int64_t h, int64_t w, int64_t c, int64_t y,
-                          int64_t x, int span, const float **at) {
+static inline void pixels(const element *picture, int64_t h, int64_t w, int64_t c, int64_t y,
+                          int64_t x, int span, const element **at) {
     for (int i = 0; i < span; i++) {
         for (int j = 0; j < span; j++) {
             const int inside = y + i >= 0 && y + i < h && x + j >= 0 && x + j < w;
@@ -138,9 +157,9 @@ static inline void pixels(const float *picture, int64_t h, int64_t w, int64_t c,
 }
 
 /* Element (i, j) of a tile: from the list of pixels at an edge, else from its first pixel. */
-#define AT(i, j) load((edge ? at[(i)*span + (j)] : from + (i)*line + (j)*c) + channel, m, whole)
+#define AT(i, j) take((edge ? at[(i)*span + (j)] : from + (i)*line + (j)*c) + channel, m, whole)
 
-INLINE void input_tile(const float *const *at, const float *from, int64_t line, int64_t c,
+INLINE void input_tile(const element *const *at, const element *from, int64_t line, int64_t c,
                        int64_t channel, part m, float *v, int64_t step, const int edge,
                        const int whole) {
     const int span = SPAN;
@@ -165,16 +184,16 @@ INLINE void input_tile(const float *const *at, const float *from, int64_t line, 
     input_row(s, v + 30 * step, step);
 }
 
-TARGET static void input(const masconI_tiling *g, const float *x, int64_t tile, int64_t count,
+TARGET static void input(const masconI_tiling *g, const void *pictures, int64_t tile, int64_t count,
                          int64_t first, int64_t end, float *v, int64_t row, int64_t step) {
-    const float *at[SPAN * SPAN];
+    const element *at[SPAN * SPAN], *x = pictures;
     const int64_t line = g->w * g->c;
     place p = place_of(g, tile);
     for (int64_t t = 0; t < count; t++, place_next(g, &p), v += row) {
         const int64_t py = p.y * TILE - g->top, px = p.x * TILE - g->left;
         const int edge = py < 0 || px < 0 || py + SPAN > g->h || px + SPAN > g->w;
-        const float *picture = x + p.n * g->h * line;
-        const float *from = edge ? nothing : picture + py * line + px * g->c;
+        const element *picture = x + p.n * g->h * line;
+        const element *from = edge ? nothing : picture + py * line + px * g->c;
         if (edge) pixels(picture, g->h, g->w, g->c, py, px, SPAN, at);
         for (int64_t c = first; c < end; c += VECTOR) {
             if (c + VECTOR > g->c) {
@@ -193,7 +212,7 @@ TARGET static void input(const masconI_tiling *g, const float *x, int64_t tile, 
     }
 }
 
-INLINE void gradient_tile(const float *const *at, const float *from, int64_t line, int64_t c,
+INLINE void gradient_tile(const element *const *at, const element *from, int64_t line, int64_t c,
                           int64_t channel, part m, float *v, int64_t step, const int edge,
                           const int whole) {
     const int span = TILE;
@@ -218,16 +237,17 @@ INLINE void gradient_tile(const float *const *at, const float *from, int64_t lin
 
 #undef AT
 
-TARGET static void gradient(const masconI_tiling *g, const float *dy, int64_t tile, int64_t count,
-                            int64_t first, int64_t end, float *v, int64_t row, int64_t step) {
-    const float *at[TILE * TILE];
+TARGET static void gradient(const masconI_tiling *g, const void *pictures, int64_t tile,
+                            int64_t count, int64_t first, int64_t end, float *v, int64_t row,
+                            int64_t step) {
+    const element *at[TILE * TILE], *dy = pictures;
     const int64_t line = g->ow * g->oc;
     place p = place_of(g, tile);
     for (int64_t t = 0; t < count; t++, place_next(g, &p), v += row) {
         const int64_t py = p.y * TILE, px = p.x * TILE;
         const int edge = py + TILE > g->oh || px + TILE > g->ow;
-        const float *picture = dy + p.n * g->oh * line;
-        const float *from = edge ? nothing : picture + py * line + px * g->oc;
+        const element *picture = dy + p.n * g->oh * line;
+        const element *from = edge ? nothing : picture + py * line + px * g->oc;
         if (edge) pixels(picture, g->oh, g->ow, g->oc, py, px, TILE, at);
         for (int64_t c = first; c < end; c += VECTOR) {
             if (c + VECTOR > g->oc) {
@@ -246,9 +266,10 @@ TARGET static void gradient(const masconI_tiling *g, const float *dy, int64_t ti
     }
 }
 
-INLINE void output_tile(const float *m, int64_t step, vec bias, float *y, int64_t line, int64_t oc,
-                        part lanes, int64_t rows, int64_t columns, const int edge,
-                        const int whole) {
+/* y and residual (may be NULL) alike */
+INLINE void output_tile(const float *m, int64_t step, vec bias, vec floor, const element *residual,
+                        element *y, int64_t line, int64_t oc, part lanes, int64_t rows,
+                        int64_t columns, const int edge, const int whole) {
     vec t[SPAN], o[TILE][SPAN], r[TILE];
 #pragma GCC unroll 6
     for (int j = 0; j < SPAN; j++) {
@@ -263,32 +284,43 @@ INLINE void output_tile(const float *m, int64_t step, vec bias, float *y, int64_
 #pragma GCC unroll 4
         for (int j = 0; j < TILE; j++) {
             if (edge && j >= columns) break;
-            store(y + i * line + j * oc, lanes, ADD(r[j], bias), whole);
+            vec v = ADD(r[j], bias);
+            if (residual) v = ADD(v, take(residual + i * line + j * oc, lanes, whole));
+            give(y + i * line + j * oc, lanes, MAX(floor, v), whole);
         }
     }
 }
 
 TARGET static void output(const masconI_tiling *g, const float *m, int64_t row, int64_t step,
                           int64_t tile, int64_t count, int64_t first, int64_t end,
-                          const float *bias, float *y) {
+                          const masconI_finish *finish, void *pictures) {
+    element *y = pictures;
+    const element *residual = finish->residual;
     const int64_t line = g->ow * g->oc;
+    const float *bias = finish->bias;
+    const vec floor = SET1(finish->relu ? 0 : -__builtin_inff());
     place p = place_of(g, tile);
     for (int64_t t = 0; t < count; t++, place_next(g, &p), m += row) {
         const int64_t py = p.y * TILE, px = p.x * TILE;
         const int64_t rows = g->oh - py < TILE ? g->oh - py : TILE;
         const int64_t columns = g->ow - px < TILE ? g->ow - px : TILE;
         const int edge = rows < TILE || columns < TILE;
-        float *to = y + (p.n * g->oh + py) * line + px * g->oc;
+        const int64_t at = (p.n * g->oh + py) * line + px * g->oc;
+        element *to = y + at;
         for (int64_t c = first; c < end; c += VECTOR) {
+            const element *add = residual ? residual + at + c : NULL;
             const int whole = c + VECTOR <= g->oc;
             const part lanes = PART(whole ? VECTOR : g->oc - c);
             const vec b = bias ? LOAD_PART(bias + c, lanes) : ZERO();
             if (!whole) {
-                output_tile(m + c, step, b, to + c, line, g->oc, lanes, rows, columns, 1, 0);
+                output_tile(m + c, step, b, floor, add, to + c, line, g->oc, lanes, rows, columns,
+                            1, 0);
             } else if (edge) {
-                output_tile(m + c, step, b, to + c, line, g->oc, lanes, rows, columns, 1, 1);
+                output_tile(m + c, step, b, floor, add, to + c, line, g->oc, lanes, rows, columns,
+                            1, 1);
             } else {
-                output_tile(m + c, step, b, to + c, line, g->oc, lanes, rows, columns, 0, 1);
+                output_tile(m + c, step, b, floor, add, to + c, line, g->oc, lanes, rows, columns,
+                            0, 1);
             }
         }
     }
@@ -309,7 +341,7 @@ INLINE void weights_tile(const vec g[TAPS], float *u, int64_t step) {
     }
 }
 
-TARGET static void weights_forward(const float *weight, int64_t c, int64_t oc, int64_t first,
+TARGET static void weights_forward(const element *weight, int64_t c, int64_t oc, int64_t first,
                                    float *u, int64_t width, int64_t step) {
     float turned[TAPS][VECTOR][VECTOR] __attribute__((aligned(64))); /* {taps, c, oc} */
     const int64_t outs = oc - first < VECTOR ? oc - first : VECTOR;
@@ -319,7 +351,7 @@ TARGET static void weights_forward(const float *weight, int64_t c, int64_t oc, i
         for (int64_t k = 0; k < TAPS; k++) {
             vec r[VECTOR];
             for (int64_t o = 0; o < VECTOR; o++) {
-                r[o] = o < outs ? LOAD_PART(weight + ((first + o) * TAPS + k) * c + i, m) : ZERO();
+                r[o] = o < outs ? TAKE_PART(weight + ((first + o) * TAPS + k) * c + i, m) : ZERO();
             }
             turn(r);
             for (int e = 0; e < VECTOR; e++) STORE(turned[k][e], r[e]);
@@ -332,19 +364,19 @@ TARGET static void weights_forward(const float *weight, int64_t c, int64_t oc, i
     }
 }
 
-TARGET static void weights_back(const float *weight, int64_t c, int64_t oc, int64_t first, float *u,
-                                int64_t width, int64_t step) {
+TARGET static void weights_back(const element *weight, int64_t c, int64_t oc, int64_t first,
+                                float *u, int64_t width, int64_t step) {
     const part m = PART(c - first < VECTOR ? c - first : VECTOR);
     for (int64_t o = 0; o < oc; o++) {
         vec g[TAPS];
         for (int k = 0; k < TAPS; k++) {
-            g[k] = LOAD_PART(weight + (o * TAPS + TAPS - 1 - k) * c + first, m);
+            g[k] = TAKE_PART(weight + (o * TAPS + TAPS - 1 - k) * c + first, m);
         }
         weights_tile(g, u + o * width, step);
     }
 }
 
-TARGET static void weights(const float *weight, int64_t c, int64_t oc, int back, int64_t block,
+TARGET static void weights(const void *weight, int64_t c, int64_t oc, int back, int64_t block,
                            float *u, int64_t step) {
     const int64_t in = back ? oc : c, out = back ? c : oc;
     const int64_t all = (out + VECTOR - 1) / VECTOR * VECTOR; /* whole vectors */

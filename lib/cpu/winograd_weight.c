@@ -38,7 +38,7 @@ typedef struct scheme {
 static int64_t apart(int64_t row) { return row % 128 == 0 ? row + LINE : row; }
 
 static scheme plan(const mascon_window2d *w) {
-    scheme s = {.code = masconI_winograd_code_here(), .g = masconI_tiling_of(w, 0)};
+    scheme s = {.code = masconI_winograd_code_here(w->bf16), .g = masconI_tiling_of(w, 0)};
     s.width = masconI_whole(s.g.c, s.code->vector);
     s.row = apart(s.width);
     s.out_row = apart(masconI_whole(s.g.oc, s.code->vector));

@@ -1,29 +1,20 @@
 /* conv2d.c: 2-D convolution (cross-correlation) and its backward ops.
  *
  * x {n, c, h, w}, weight {oc, c / groups, kh, kw}, bias {oc}, y {n, oc, oh, ow}. */
-#include "ops/nn.h"
+#include "ops/conv2d.h"
 
-/* clang-format off */
-/* ORDER: NN_CONV2D_* in nn.h. The backward ops repeat these options and add their own. */
-#define WINDOW_ATTRS                                                                             \
-    {"stride", MASCON_ATTR_PAIR, MASCON_KEY, 1, 1, 1e6, NULL, "step, vertical and horizontal"},  \
-    {"padding", MASCON_ATTR_PADDING, MASCON_KEY, 0, 0, 1e6, NULL,                                \
-     "zeros added on each side, or \"same\" or \"valid\""},                                      \
-    {"dilation", MASCON_ATTR_PAIR, MASCON_KEY, 1, 1, 1e6, NULL, "distance of kernel elements"},  \
-    {"groups", MASCON_ATTR_INTEGER, MASCON_KEY, 1, 1, 1e9, NULL,                                 \
-     "groups of channels that do not mix"}
-/* clang-format on */
+#include <string.h>
 
-static const mascon_attr attrs[] = {WINDOW_ATTRS};
+static const mascon_attr attrs[] = {CONV2D_WINDOW_ATTRS};
 
 static const mascon_attr bwd_data_attrs[] = {
-    WINDOW_ATTRS,
+    CONV2D_WINDOW_ATTRS,
     {"height", MASCON_ATTR_INTEGER, MASCON_KEY, MASCON_REQUIRED, 0, 1e9, NULL, "rows of dx"},
     {"width", MASCON_ATTR_INTEGER, MASCON_KEY, MASCON_REQUIRED, 0, 1e9, NULL, "columns of dx"},
 };
 
 static const mascon_attr bwd_weight_attrs[] = {
-    WINDOW_ATTRS,
+    CONV2D_WINDOW_ATTRS,
     {"kernel_size", MASCON_ATTR_PAIR, MASCON_KEY, MASCON_REQUIRED, 1, 1e6, NULL, "size of dw"},
     {"bias", MASCON_ATTR_BOOLEAN, MASCON_KEY, 0, 0, 1, NULL, "also the gradient of the bias"},
 };
@@ -59,7 +50,7 @@ static mascon_status check_same(const mascon_call *call, const mascon_window2d *
                         (long long)w->sh, (long long)w->sw);
 }
 
-static mascon_status infer(mascon_call *call, mascon_meta *out) {
+mascon_status masconI_conv2d_infer(mascon_call *call, mascon_meta *out) {
     MASCON_TRY(masconI_check_image(call));
     MASCON_TRY(
         check_rank(call, 1, "weight", "{out channels, in channels / groups, height, width}"));
@@ -132,14 +123,21 @@ static mascon_status infer_bwd_weight(mascon_call *call, mascon_meta *out) {
     return MASCON_OK;
 }
 
-static mascon_status grad_data(mascon_grad *g) {
+/* The options of the window, which all ops of this family have in the same slots. */
+static void copy_window(mascon_call *to, const mascon_call *from) {
+    const int end = NN_CONV2D_GROUPS + 1;
+    memcpy(to->attr, from->attr, sizeof to->attr[0] * (size_t)end);
+    to->attr_set = from->attr_set & ((1u << end) - 1);
+}
+
+static mascon_status grad_data(mascon_grad *g, mascon_tensor *dy) {
     const mascon_view *x = SRC(g->call, 0);
     mascon_call call;
     masconI_call_init(&call, MASCON_OP_conv2d_bwd_data);
     call.n_src = 2;
-    call.src[0] = g->dy[0];
+    call.src[0] = dy;
     call.src[1] = g->call->src[1];
-    masconI_call_copy_options(&call, g->call);
+    copy_window(&call, g->call);
     masconI_call_set(&call, "height", (double)x->shape[2]);
     masconI_call_set(&call, "width", (double)x->shape[3]);
     MASCON_TRY(mascon_invoke(&call));
@@ -147,14 +145,14 @@ static mascon_status grad_data(mascon_grad *g) {
     return MASCON_OK;
 }
 
-static mascon_status grad_weight(mascon_grad *g, int bias) {
+static mascon_status grad_weight(mascon_grad *g, mascon_tensor *dy, int bias) {
     const mascon_view *weight = SRC(g->call, 1);
     mascon_call call;
     masconI_call_init(&call, MASCON_OP_conv2d_bwd_weight);
     call.n_src = 2;
     call.src[0] = g->call->src[0];
-    call.src[1] = g->dy[0];
-    masconI_call_copy_options(&call, g->call);
+    call.src[1] = dy;
+    copy_window(&call, g->call);
     for (int i = 0; i < 2; i++) {
         call.attr[NN_CONV2D_BWD_WEIGHT_KERNEL + i] = (double)weight->shape[2 + i];
         call.attr_set |= 1u << (NN_CONV2D_BWD_WEIGHT_KERNEL + i);
@@ -167,8 +165,8 @@ static mascon_status grad_weight(mascon_grad *g, int bias) {
 }
 
 /* db {oc} = dy summed over all but its channels */
-static mascon_status grad_bias(mascon_grad *g) {
-    mascon_view like = *mascon_see(g->dy[0]);
+static mascon_status grad_bias(mascon_grad *g, mascon_tensor *dy) {
+    mascon_view like = *mascon_see(dy);
     like.ndim = 3;
     like.shape[0] = like.numel = like.shape[1];
     like.shape[1] = like.shape[2] = 1;
@@ -176,20 +174,22 @@ static mascon_status grad_bias(mascon_grad *g) {
     like.contiguous = 1;
     like.layout = MASCON_LAYOUT_STRIDED;
     mascon_tensor *sum;
-    mascon_tensor_retain(g->dy[0]); /* sum_to takes one over */
-    MASCON_TRY(masconI_sum_to(g->dy[0], &like, &sum));
+    mascon_tensor_retain(dy); /* sum_to takes one over */
+    MASCON_TRY(masconI_sum_to(dy, &like, &sum));
     mascon_status status = masconI_reshape_to(sum, 1, like.shape, &g->dx[2]);
     mascon_tensor_release(sum);
     return status;
 }
 
 /* dx and dw are ops of their own, and db comes with dw where both are wanted. */
-static mascon_status grad(mascon_grad *g) {
+mascon_status masconI_conv2d_grad(mascon_grad *g, mascon_tensor *dy) {
     const int bias = g->n_inputs > 2 && g->need[2];
-    if (g->need[0]) MASCON_TRY(grad_data(g));
-    if (g->need[1]) return grad_weight(g, bias);
-    return bias ? grad_bias(g) : MASCON_OK;
+    if (g->need[0]) MASCON_TRY(grad_data(g, dy));
+    if (g->need[1]) return grad_weight(g, dy, bias);
+    return bias ? grad_bias(g, dy) : MASCON_OK;
 }
+
+static mascon_status grad(mascon_grad *g) { return masconI_conv2d_grad(g, g->dy[0]); }
 
 const mascon_op mascon_op_conv2d = {
     .name = "conv2d",
@@ -197,10 +197,11 @@ const mascon_op mascon_op_conv2d = {
     .outputs = "y",
     .attrs = attrs,
     .n_attrs = sizeof attrs / sizeof attrs[0],
+    .flags = MASCON_CAST_DOWN,
     .dtypes = MASCON_T_FLOAT,
     .summary = "2-D convolution of a batch {n, c, h, w} with weight {oc, c / groups, kh, kw}",
     .example = "mascon.conv2d(mascon.rand{1, 3, 8, 8}, mascon.rand{4, 3, 3, 3}, {padding = 1})",
-    .infer = infer,
+    .infer = masconI_conv2d_infer,
     .grad = grad,
     .saves = "x weight",
 };

@@ -1,4 +1,4 @@
-/* conv2d.c: reference kernels of conv2d and its backward ops.
+/* conv2d.c: reference kernels of conv2d, conv2d_relu, conv2d_norm and the backward ops.
  *
  * x {n, c, h, w}, weight {oc, c / groups, kh, kw}, bias {oc}, y {n, oc, oh, ow}. An output element
  * (oc, oh, ow) meets input row oh * sh - top + i * dh with kernel row i, and so for columns. */
@@ -27,10 +27,33 @@ static double one_output(const mascon_window2d *w, const mascon_view *x, const m
     return sum;
 }
 
+static double channel(const mascon_call *call, int i, int64_t oc, double absent) {
+    return masconI_src_given(call, i) ? masconR_get(SRC(call, i), oc) : absent;
+}
+
+/* What the op makes of a sum of its convolution, bias included; at: the element of y. */
+static double finish(const mascon_call *call, double sum, int64_t oc, int64_t at) {
+    if (call->op == MASCON_OP_conv2d) return sum;
+    int relu = 1;
+    if (call->op == MASCON_OP_conv2d_norm) {
+        relu = call->attr[NN_CONV2D_NORM_RELU] != 0;
+        if (masconI_src_given(call, NN_CONV2D_NORM_MEAN)) {
+            sum -= channel(call, NN_CONV2D_NORM_MEAN, oc, 0);
+            sum /= sqrt(channel(call, NN_CONV2D_NORM_VAR, oc, 1) + call->attr[NN_CONV2D_NORM_EPS]);
+        }
+        sum = sum * channel(call, NN_CONV2D_NORM_WEIGHT, oc, 1) +
+              channel(call, NN_CONV2D_NORM_BIAS, oc, 0);
+        if (masconI_src_given(call, NN_CONV2D_NORM_RESIDUAL)) {
+            sum += masconR_get(SRC(call, NN_CONV2D_NORM_RESIDUAL), at);
+        }
+    }
+    return relu && sum < 0 ? 0 : sum;
+}
+
 static mascon_status conv2d(mascon_call *call, mascon_exec *exec) {
     (void)exec;
     const mascon_view *y = DST(call, 0);
-    const mascon_view *bias = call->n_src > 2 && call->src[2] ? SRC(call, 2) : NULL;
+    const mascon_view *bias = masconI_src_given(call, 2) ? SRC(call, 2) : NULL;
     mascon_window2d w;
     masconI_window2d(call, &w);
     int64_t at = 0;
@@ -38,9 +61,10 @@ static mascon_status conv2d(mascon_call *call, mascon_exec *exec) {
         for (int64_t oc = 0; oc < w.oc; oc++) {
             const double start = bias ? masconR_get(bias, oc) : 0;
             for (int64_t oh = 0; oh < w.oh; oh++) {
-                for (int64_t ow = 0; ow < w.ow; ow++) {
-                    masconR_set(y, at++,
-                                start + one_output(&w, SRC(call, 0), SRC(call, 1), n, oc, oh, ow));
+                for (int64_t ow = 0; ow < w.ow; ow++, at++) {
+                    const double sum =
+                        start + one_output(&w, SRC(call, 0), SRC(call, 1), n, oc, oh, ow);
+                    masconR_set(y, at, finish(call, sum, oc, at));
                 }
             }
         }
@@ -141,5 +165,7 @@ static int wish_bwd_weight(const mascon_call *call, mascon_wish *w) {
 }
 
 const mascon_kernel masconR_conv2d = {.run = conv2d};
+const mascon_kernel masconR_conv2d_relu = {.run = conv2d};
+const mascon_kernel masconR_conv2d_norm = {.run = conv2d};
 const mascon_kernel masconR_conv2d_bwd_data = {.run = conv2d_bwd_data};
 const mascon_kernel masconR_conv2d_bwd_weight = {.wish = wish_bwd_weight, .run = conv2d_bwd_weight};

@@ -3,7 +3,8 @@
 
 local now = require "mascon.ffi".now
 
-local args = { torch = nil, rounds = 5, seconds = 2, threads = 2, device = "cpu", out = "build/bench" }
+local args = { torch = nil, rounds = 5, seconds = 2, threads = 2, device = "cpu", out = "build/bench",
+  batch = 32, size = 224 }
 local chosen = {}
 do
   local i = 1
@@ -22,16 +23,25 @@ do
   end
 end
 
+local torch_configs = { "eager", "channels_last", "compiled" }
 local known = {
-  w1 = { title = "W1: training step of SimpleCNN, batch 32", torch = { "eager", "channels_last", "compiled" } },
-  w2 = { title = "W2: training step of CustomCNN, batch 32", torch = { "eager", "channels_last", "compiled" } },
-  w4_custom = { title = "W4: inference of CustomCNN, one picture", torch = { "eager", "channels_last", "compiled" } },
-  w4 = { title = "W4: inference of SimpleCNN, one picture", torch = { "eager", "channels_last", "compiled" } },
+  w1 = { title = "W1: training step of SimpleCNN, batch " .. args.batch, torch = torch_configs },
+  w2 = { title = "W2: training step of CustomCNN, batch " .. args.batch, torch = torch_configs },
+  w3 = { title = "W3: inference of ResNet-50, batch " .. args.batch, torch = torch_configs },
+  w4_custom = { title = "W4: inference of CustomCNN, one picture", torch = torch_configs },
+  w4 = { title = "W4: inference of SimpleCNN, one picture", torch = torch_configs },
   epoch = { title = "epoch of the lecture's script, loader included", torch = { "workers0", "workers2" },
     rounds = 2 },
   start = { title = "process start to require \"mascon\"", torch = { "import" } },
 }
-if #chosen == 0 then
+local on_gpu = args.device:match "^cuda" ~= nil
+for _, base in ipairs { "w1", "w2", "w3" } do
+  local plain = known[base]
+  known[base .. "_bf16"] = { title = plain.title .. ", bfloat16 by autocast", torch = plain.torch }
+end
+if #chosen == 0 and on_gpu then
+  chosen = { "w1", "w2", "w3", "w1_bf16", "w2_bf16", "w3_bf16" }
+elseif #chosen == 0 then
   chosen = { "start", "w1", "w2", "w4", "w4_custom" }
   if os.getenv "MASCON_DATA" then
     chosen[#chosen + 1] = "epoch"
@@ -81,20 +91,27 @@ local function processor()
   return name
 end
 
+--- The name of the GPU and its driver's version; nil where there is none to ask.
+local function graphics_processor()
+  local text = output_of "nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null"
+  local first = text:match "^([^\n]+)"
+  return first and "GPU " .. first
+end
+
 local function mascon_command(name)
   if name == "start" then
     return [[time:build/mascon -e 'require "mascon"']]
   end
-  return ("build/mascon scripts/benchmarks/workloads.lua %s %g %d %s"):format(name, args.seconds,
-    args.threads, args.device)
+  return ("build/mascon scripts/benchmarks/workloads.lua %s %g %d %s %d %d"):format(name, args.seconds,
+    args.threads, args.device, args.batch, args.size)
 end
 
 local function torch_command(name, config)
   if name == "start" then
     return "time:" .. args.torch .. " -c 'import torch'"
   end
-  return ("%s scripts/benchmarks/torch_workloads.py %s %s %g %d %s 2>/dev/null"):format(args.torch, name,
-    config, args.seconds, args.threads, args.device)
+  return ("%s scripts/benchmarks/torch_workloads.py %s %s %g %d %s %d %d 2>/dev/null"):format(args.torch,
+    name, config, args.seconds, args.threads, args.device, args.batch, args.size)
 end
 
 local function median(list)
@@ -132,6 +149,10 @@ end
 
 local function markdown(all)
   local lines = { ("%s, %d threads, device %s"):format(processor(), args.threads, args.device), "" }
+  local gpu = on_gpu and graphics_processor()
+  if gpu then
+    lines[1] = lines[1] .. ", " .. gpu
+  end
   for _, results in ipairs(all) do
     lines[#lines + 1] = ("### %s"):format(results.title)
     lines[#lines + 1] = ""

@@ -1,6 +1,8 @@
 """PyTorch's side of scripts/bench, once per round:
-python torch_workloads.py NAME CONFIG SECONDS THREADS DEVICE; prints "ms BEST MEDIAN COUNT".
-CONFIG is eager, channels_last or compiled."""
+python torch_workloads.py NAME CONFIG SECONDS THREADS DEVICE [BATCH] [SIZE]; prints "ms BEST MEDIAN COUNT".
+CONFIG is eager, channels_last or compiled. A name that ends in _bf16 is the workload under autocast. On a
+GPU float32 convolutions use TF32 and products do not, as PyTorch does by itself, and channels_last also
+lets cuDNN time its algorithms."""
 import sys
 import time
 
@@ -8,7 +10,19 @@ import torch
 from torch import nn
 
 name, config, seconds, threads, device = sys.argv[1:6]
+batch = int(sys.argv[6]) if len(sys.argv) > 6 else 32
+size = int(sys.argv[7]) if len(sys.argv) > 7 else 224
 seconds = float(seconds)
+on_gpu = device.startswith("cuda")
+half = name.endswith("_bf16")
+if on_gpu and config == "channels_last":
+    torch.backends.cudnn.benchmark = True
+
+
+def in_dtype():
+    return torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=half)
+
+
 torch.set_num_threads(int(threads))
 torch.manual_seed(0)
 
@@ -59,7 +73,8 @@ def training_step(model, x, y):
     loss_fn = nn.CrossEntropyLoss()
 
     def step():
-        loss = loss_fn(model(x), y)
+        with in_dtype():
+            loss = loss_fn(model(x), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -68,22 +83,30 @@ def training_step(model, x, y):
 
 
 def w1():
-    model, x = prepare(SimpleCNN(), torch.rand(32, 3, 32, 32))
-    return training_step(model, x, torch.randint(0, 10, (32,)).to(device))
+    model, x = prepare(SimpleCNN(), torch.rand(batch, 3, 32, 32))
+    return training_step(model, x, torch.randint(0, 10, (batch,)).to(device))
 
 
 def w2():
-    model, x = prepare(CustomCNN(), torch.rand(32, 3, 32, 32))
-    return training_step(model, x, torch.randint(0, 10, (32,)).to(device))
+    model, x = prepare(CustomCNN(), torch.rand(batch, 3, 32, 32))
+    return training_step(model, x, torch.randint(0, 10, (batch,)).to(device))
 
 
-def inference(model):
-    model, x = prepare(model.eval(), torch.rand(1, 3, 32, 32))
+def inference(model, x=None):
+    model, x = prepare(model.eval(), torch.rand(1, 3, 32, 32) if x is None else x)
 
     def forward():
-        with torch.inference_mode():
-            return model(x)
+        with torch.inference_mode(), in_dtype():
+            y = model(x)
+        if on_gpu:
+            torch.cuda.synchronize()
+        return y
     return forward
+
+
+def w3():
+    from torchvision.models import resnet50
+    return inference(resnet50(), torch.rand(batch, 3, size, size))
 
 
 def w4():
@@ -136,7 +159,8 @@ def epoch():
     return run
 
 
-fn = {"w1": w1, "w2": w2, "w4": w4, "w4_custom": w4_custom, "epoch": epoch}[name]()
+fn = {"w1": w1, "w2": w2, "w3": w3, "w4": w4, "w4_custom": w4_custom,
+      "epoch": epoch}[name.removesuffix("_bf16")]()
 times = []
 if name == "epoch":
     begun = time.perf_counter()

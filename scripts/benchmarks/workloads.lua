@@ -1,9 +1,22 @@
 --- What scripts/bench times. Called as a program of its own, once per round:
--- build/mascon scripts/benchmarks/workloads.lua NAME SECONDS THREADS DEVICE; prints "ms VALUE..." .
+-- build/mascon scripts/benchmarks/workloads.lua NAME SECONDS THREADS DEVICE [BATCH] [SIZE]; prints
+-- "ms VALUE..." . A name that ends in _bf16 is the workload under autocast.
 
 local mascon = require "mascon"
 local nn, optim = mascon.nn, mascon.optim
 local now = require "mascon.ffi".now
+
+local batch, size = select(5, ...)
+local BATCH, SIZE = tonumber(batch) or 32, tonumber(size) or 224 -- SIZE: of w3's pictures
+local half = (...):match "_bf16$" ~= nil
+
+--- fn(...) in the dtype of the workload.
+local function in_dtype(fn, ...)
+  if half then
+    return mascon.autocast("bfloat16", fn, ...)
+  end
+  return fn(...)
+end
 
 local SimpleCNN = nn.Module:extend "SimpleCNN"
 
@@ -65,9 +78,12 @@ local function training_step(model, device)
   model:to(device)
   local optimizer = optim.Adam(model:parameters(), { lr = 1e-3 })
   local loss_fn = nn.CrossEntropyLoss()
-  local x, y = picture_batch(32):to(device), mascon.randint(1, 10, { 32 }):to(device)
+  local x, y = picture_batch(BATCH):to(device), mascon.randint(1, 10, { BATCH }):to(device)
+  local function forward()
+    return loss_fn(model(x), y)
+  end
   return function()
-    local loss = loss_fn(model(x), y)
+    local loss = in_dtype(forward)
     optimizer:zero_grad()
     loss:backward()
     optimizer:step()
@@ -83,14 +99,19 @@ function workloads.w2(device)
   return training_step(CustomCNN(), device)
 end
 
-local function inference(model, device)
+local function inference(model, device, x)
   model:to(device):eval()
-  local x = picture_batch(1):to(device)
+  x = (x or picture_batch(1)):to(device)
   local function forward()
     return model(x)
   end
+  local on_gpu = device:match "^cuda" ~= nil
   return function()
-    return mascon.inference_mode(forward)
+    local y = mascon.inference_mode(in_dtype, forward)
+    if on_gpu then
+      mascon.cuda.synchronize(device)
+    end
+    return y
   end
 end
 
@@ -100,6 +121,16 @@ end
 
 function workloads.w4_custom(device)
   return inference(CustomCNN(), device)
+end
+
+--- ResNet-50 over a batch of large pictures.
+function workloads.w3(device)
+  local x = require "mascon.create".new_nhwc("batch", { BATCH, 3, SIZE, SIZE })
+  return inference(mascon.models.resnet50(), device, x:uniform_())
+end
+
+for _, base in ipairs { "w1", "w2", "w3" } do
+  workloads[base .. "_bf16"] = workloads[base]
 end
 
 --- Training on 40,000 pictures as the lecture's script does, loader included; one call is an epoch.
@@ -129,6 +160,7 @@ end
 local name, seconds, threads, device = ...
 mascon.manual_seed(0)
 mascon.set_num_threads(tonumber(threads))
+mascon.set_float32_precision("tf32") -- of convolutions on a GPU, as PyTorch does by itself
 local fn = workloads[name](device)
 local times
 if name == "epoch" then

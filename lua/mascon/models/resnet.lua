@@ -1,6 +1,8 @@
 --- Residual networks: ResNet, ResNeXt and wide ResNet, with the names, state-dict keys and first values
 -- of torchvision's.
 
+local containers = require "mascon.nn.containers"
+local fusion = require "mascon.nn.fusion"
 local nn = require "mascon.nn"
 local options = require "mascon.options"
 
@@ -22,10 +24,56 @@ local function shortcut(self, x)
   return self.downsample and self.downsample(x) or x
 end
 
+local step = containers.step
+
+--- A convolution, its batch norm and relu; in one call where fusion can.
+---@param ours boolean whether x was made by the block, so that it can be released
+---@return mascon.Tensor y
+---@return boolean ours whether y was made here and nothing else knows it
+local function conv_norm_relu(x, ours, conv, norm, relu)
+  local y = fusion.is_conv_norm(conv, norm, relu) and fusion.conv_norm(x, conv, norm, true)
+  if y then
+    if ours then
+      x:release()
+    end
+    return y, true
+  end
+  y, ours = step(conv, x, ours)
+  y, ours = step(norm, y, ours)
+  return step(relu, y, ours)
+end
+
+--- a + b, in a's memory where that is ours and no graph needs it.
+local function add(a, ours, b)
+  if ours and not a.requires_grad and not b.requires_grad then
+    return a:add_(b)
+  end
+  return a + b
+end
+
+--- The end of a block: convolution, batch norm, the shortcut of the block's input x, relu.
+local function conv_norm_add_relu(self, y, ours, conv, norm, x)
+  local relu, added = self.relu, nil
+  if fusion.is_conv_norm(conv, norm, relu) then
+    added = shortcut(self, x)
+    local result = fusion.conv_norm(y, conv, norm, true, added)
+    if result then
+      if ours then
+        y:release()
+      end
+      return result
+    end
+  end
+  y, ours = step(conv, y, ours)
+  y, ours = step(norm, y, ours)
+  return relu(add(y, ours, added or shortcut(self, x)))
+end
+
 --- Two convolutions of 3 x 3.
 ---@class mascon.models.BasicBlock: mascon.nn.Module
 local BasicBlock = nn.Module:extend "BasicBlock"
 BasicBlock.expansion = 1
+BasicBlock.keeps_nothing = "children"
 
 ---@param o table of the network: groups, base_width, norm_layer
 function BasicBlock:init(channels_in, channels, stride, downsample, dilation, o)
@@ -45,15 +93,15 @@ function BasicBlock:init(channels_in, channels, stride, downsample, dilation, o)
 end
 
 function BasicBlock:forward(x)
-  local y = self.relu(self.bn1(self.conv1(x)))
-  y = self.bn2(self.conv2(y))
-  return self.relu(y + shortcut(self, x))
+  local y, ours = conv_norm_relu(x, false, self.conv1, self.bn1, self.relu)
+  return conv_norm_add_relu(self, y, ours, self.conv2, self.bn2, x)
 end
 
 --- A convolution of 3 x 3 between two of one pixel. The middle one has the stride.
 ---@class mascon.models.Bottleneck: mascon.nn.Module
 local Bottleneck = nn.Module:extend "Bottleneck"
 Bottleneck.expansion = 4
+Bottleneck.keeps_nothing = "children"
 
 ---@param o table of the network: groups, base_width, norm_layer
 function Bottleneck:init(channels_in, channels, stride, downsample, dilation, o)
@@ -69,10 +117,9 @@ function Bottleneck:init(channels_in, channels, stride, downsample, dilation, o)
 end
 
 function Bottleneck:forward(x)
-  local y = self.relu(self.bn1(self.conv1(x)))
-  y = self.relu(self.bn2(self.conv2(y)))
-  y = self.bn3(self.conv3(y))
-  return self.relu(y + shortcut(self, x))
+  local y, ours = conv_norm_relu(x, false, self.conv1, self.bn1, self.relu)
+  y, ours = conv_norm_relu(y, ours, self.conv2, self.bn2, self.relu)
+  return conv_norm_add_relu(self, y, ours, self.conv3, self.bn3, x)
 end
 
 -- The network -----------------------------------------------------------------------------------------
@@ -157,9 +204,15 @@ end
 ---@param x mascon.Tensor {batch, 3, height, width}
 ---@return mascon.Tensor {batch, num_classes}
 function ResNet:forward(x)
-  x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-  x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-  return self.fc(self.avgpool(x):flatten(2))
+  local ours
+  x, ours = conv_norm_relu(x, false, self.conv1, self.bn1, self.relu)
+  x, ours = step(self.maxpool, x, ours)
+  x, ours = step(self.layer1, x, ours)
+  x, ours = step(self.layer2, x, ours)
+  x, ours = step(self.layer3, x, ours)
+  x, ours = step(self.layer4, x, ours)
+  x = step(self.avgpool, x, ours)
+  return self.fc(x:flatten(2))
 end
 
 M.ResNet, M.BasicBlock, M.Bottleneck = ResNet, BasicBlock, Bottleneck

@@ -4,6 +4,7 @@
 
 local layer = require "mascon.ffi"
 local options = require "mascon.options"
+local output = require "mascon.output"
 local files = require "mascon.utils.files"
 
 local C = layer.C
@@ -108,7 +109,7 @@ end
 --- Fetches the file of an entry; an error tells where to put it by other means.
 local function fetch(entry, folder, path)
   files.make_folder(entry.model, folder)
-  io.stderr:write(("mascon: fetching %s to %s\n"):format(entry.url, folder))
+  output.stderr:write(("mascon: fetching %s to %s\n"):format(entry.url, folder))
   local status = C.mascon_download_sha256(entry.url, path, entry.sha256)
   if status == 0 then
     return

@@ -2,15 +2,13 @@
 -- Their children lie in the array part of the object, so that #seq, seq[i] and ipairs work; in names they
 -- count from 0 (or have names of their own), as in PyTorch.
 
+local fusion = require "mascon.nn.fusion"
 local layer = require "mascon.ffi"
 local module = require "mascon.nn.module"
 local options = require "mascon.options"
 
-local is_tensor, state = layer.is_tensor, layer.state
+local is_tensor = layer.is_tensor
 local is_module, books_of = module.is_module, module.books_of
-local band = bit.band
-
-local GRAD = 1 -- ORDER: the flags of mascon_call
 
 -- What both share ---------------------------------------------------------------------------------------
 
@@ -116,43 +114,71 @@ end
 local Sequential = Container:extend "Sequential"
 
 --- Whether a module neither keeps its input nor its output anywhere, so that its input can be released
---- once its output is there. Classes of mascon say so; hooks and modules of scripts may keep anything.
+--- once its output is there. Classes of mascon say so: `keeps_nothing` is true, or "children" where that
+--- holds if it holds for their children. Hooks and modules of scripts may keep anything.
 local function keeps_nothing(m)
   local books = books_of(m)
-  if books.hooks then
+  -- a class derived in a script, or an object with a forward of its own, promises nothing
+  local promise = rawget(books.class, "keeps_nothing")
+  if not promise or books.hooks or rawget(books.values, "forward") ~= nil then
     return false
-  elseif books.class == Sequential and rawget(books.values, "forward") == nil then
+  elseif promise == "children" then
     for i = 1, #m do
       if not keeps_nothing(m[i]) then
         return false
       end
     end
-    return true
-  end
-  -- a class derived in a script, or an object with a forward of its own, promises nothing
-  return rawget(books.class, "keeps_nothing") == true and rawget(books.values, "forward") == nil
-end
-
---- Whether nothing of y's making was recorded, so that nothing else needs its input.
-local function unrecorded(y)
-  return band(state.flags, GRAD) == 0 or not y.requires_grad
-end
-
---- Runs the children one after the other. Where nothing is recorded, what lies between two of them is
---- released as soon as the next result is there.
-function Sequential:forward(x)
-  local ours = false -- whether x was made here and is known to nobody else
-  for i = 1, #self do
-    local child = self[i]
-    local y = child(x)
-    local free = is_tensor(y) and unrecorded(y) and keeps_nothing(child)
-    if not (free and is_tensor(x) and y == x) then
-      if ours and free then
-        x:release()
+    for _, name in ipairs(books.order) do
+      if books.kinds[name] == "child" and not keeps_nothing(books.values[name]) then
+        return false
       end
-      ours = free
     end
-    x = y
+  end
+  return true
+end
+Sequential.keeps_nothing = "children"
+
+--- Releases x, the input of y, where it is no longer needed; `quiet`: what made y keeps nothing. What a
+--- graph saved of x it holds by itself, so a step's memory does not wait for Lua's collector.
+---@param ours boolean whether x was made by a step before and is known to nobody else
+---@return boolean ours of y
+local function settle(x, y, ours, quiet)
+  local free = quiet and is_tensor(y)
+  if free and is_tensor(x) and y == x then
+    return ours
+  end
+  if ours and free then
+    x:release()
+  end
+  return free
+end
+
+--- y = m(x), releasing x where it is no longer needed.
+---@return any y
+---@return boolean ours as for the next step
+local function step(m, x, ours)
+  local y = m(x)
+  return y, settle(x, y, ours, keeps_nothing(m))
+end
+
+--- Runs the children one after the other, or several in one call where fusion knows how. What lies
+--- between two of them is released as soon as the next result is there.
+function Sequential:forward(x)
+  local ours = false
+  local steps = fusion.steps(self, books_of(self))
+  local i, n = 1, #self
+  while i <= n do
+    local pattern, y = steps and steps[i], nil
+    if pattern then
+      y = pattern.run(x, self[i], self[i + 1], self[i + 2], self[i + 3], self[i + 4])
+    end
+    if y ~= nil then
+      ours = settle(x, y, ours, true)
+      x, i = y, i + #pattern
+    else
+      x, ours = step(self[i], x, ours)
+      i = i + 1
+    end
   end
   return x
 end
@@ -167,4 +193,4 @@ function ModuleList:forward()
     "for _, m in ipairs(list) do x = m(x) end")
 end
 
-return { Sequential = Sequential, ModuleList = ModuleList }
+return { Sequential = Sequential, ModuleList = ModuleList, step = step }
