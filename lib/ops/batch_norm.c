@@ -6,25 +6,9 @@
  * rstd = 1 / sqrt(variance + eps) are kept for the backward op. */
 #include "ops/norm.h"
 
-static const mascon_attr attrs[] = {
-    /* ORDER: NN_BATCH_NORM_* */
-    {"training", MASCON_ATTR_BOOLEAN, MASCON_KEY, 0, 0, 1, NULL,
-     "normalise by the batch's own mean and variance"},
-    {"momentum", MASCON_ATTR_NUMBER, MASCON_VALUE, 0.1, 0, 1, NULL,
-     "share of the batch in the running statistics"},
-    {"eps", MASCON_ATTR_NUMBER, MASCON_VALUE, 1e-5, 0, MASCON_NOLIMIT, NULL,
-     "added to the variance"},
-};
+static const mascon_attr attrs[] = {BATCH_NORM_ATTRS};
 
-static const mascon_attr bwd_attrs[] = {
-    /* ORDER: NN_BATCH_NORM_BWD_* */
-    {"training", MASCON_ATTR_BOOLEAN, MASCON_KEY, 0, 0, 1, NULL,
-     "mean and rstd are those of the batch"},
-    {"relu_mask", MASCON_ATTR_BOOLEAN, MASCON_KEY, 0, 0, 1, NULL,
-     "x came out of relu: dx is 0 where x is 0 or less"},
-    {"affine", MASCON_ATTR_BOOLEAN, MASCON_KEY, 0, 0, 1, NULL,
-     "also the gradients of weight and bias"},
-};
+static const mascon_attr bwd_attrs[] = {BATCH_NORM_BWD_ATTRS};
 
 enum { X = 0, RUNNING_MEAN, RUNNING_VAR, WEIGHT, BIAS };
 
@@ -34,7 +18,7 @@ mascon_status masconI_check_per_channel(const mascon_call *call, int i, const ch
                                         int64_t size) {
     if (!given(call, i)) return MASCON_OK;
     const mascon_view *v = SRC(call, i);
-    MASCON_TRY(masconI_check_dtype(call, i, name, NULL));
+    MASCON_TRY(masconI_check_parameter_dtype(call, i, name, 0));
     if (v->ndim == 1 && v->shape[0] == size) return MASCON_OK;
     char text[160];
     return masconI_fail(MASCON_E_SHAPE, "%s is %s; expected {%lld}, one per channel", name,
@@ -73,7 +57,7 @@ static mascon_status check_channels(const mascon_view *x) {
     return x->ndim == 1 ? masconI_hint("x:unsqueeze(1)") : MASCON_E_SHAPE;
 }
 
-static mascon_status infer(mascon_call *call, mascon_meta *out) {
+mascon_status masconI_batch_norm_infer(mascon_call *call, mascon_meta *out) {
     static const char *const names[] = {"x", "running_mean", "running_var", "weight", "bias"};
     const mascon_view *x = SRC(call, X);
     MASCON_TRY(check_channels(x));
@@ -90,12 +74,21 @@ static mascon_status infer(mascon_call *call, mascon_meta *out) {
         return masconI_hint("%s:detach()", names[i]);
     }
     masconI_like(&out[0], x);
-    masconI_meta(&out[1], x->dtype, 1, &s.c);
-    masconI_meta(&out[2], x->dtype, 1, &s.c);
+    masconI_meta(&out[1], masconI_sum_dtype(x->dtype), 1, &s.c);
+    masconI_meta(&out[2], masconI_sum_dtype(x->dtype), 1, &s.c);
     if (call->attr[NN_BATCH_NORM_TRAINING] != 0 && given(call, RUNNING_MEAN) && s.count > 0) {
         out[0].writes = 1u << RUNNING_MEAN | 1u << RUNNING_VAR;
     }
     return MASCON_OK;
+}
+
+void masconI_batch_norm_infer_gradients(mascon_call *call, const mascon_view *x, int affine,
+                                        mascon_meta *out) {
+    const int64_t c = x->shape[1];
+    masconI_like(&out[0], x);
+    masconI_meta(&out[1], masconI_sum_dtype(x->dtype), 1, &c);
+    masconI_meta(&out[2], masconI_sum_dtype(x->dtype), 1, &c);
+    call->n_dst = call->attr[affine] != 0 ? 3 : 1;
 }
 
 /* dx like x and, where asked for, dweight and dbias {c}, of dy, x, mean, rstd and weight */
@@ -108,17 +101,24 @@ static mascon_status infer_bwd(mascon_call *call, mascon_meta *out) {
     MASCON_TRY(masconI_check_per_channel(call, 2, "mean", c));
     MASCON_TRY(masconI_check_per_channel(call, 3, "rstd", c));
     MASCON_TRY(masconI_check_per_channel(call, 4, "weight", c));
-    masconI_like(&out[0], x);
-    masconI_meta(&out[1], x->dtype, 1, &c);
-    masconI_meta(&out[2], x->dtype, 1, &c);
-    call->n_dst = call->attr[NN_BATCH_NORM_BWD_AFFINE] != 0 ? 3 : 1;
+    masconI_batch_norm_infer_gradients(call, x, NN_BATCH_NORM_BWD_AFFINE, out);
     return MASCON_OK;
+}
+
+mascon_status masconI_batch_norm_emit_gradients(mascon_grad *g, mascon_call *call) {
+    const mascon_call *forward = g->call;
+    const int weight = g->n_inputs > WEIGHT && g->need[WEIGHT];
+    const int bias = g->n_inputs > BIAS && g->need[BIAS];
+    masconI_call_set(call, "training", forward->attr[NN_BATCH_NORM_TRAINING]);
+    masconI_call_set(call, "relu_mask", forward->attr[NN_BATCH_NORM_RELU_MASK]);
+    masconI_call_set(call, "affine", weight || bias);
+    MASCON_TRY(mascon_invoke(call));
+    const int at[] = {X, WEIGHT, BIAS}, wanted[] = {g->need[X], weight, bias};
+    return masconI_give_gradients(g, call, at, wanted);
 }
 
 static mascon_status grad(mascon_grad *g) {
     const mascon_call *forward = g->call;
-    const int weight = g->n_inputs > WEIGHT && g->need[WEIGHT];
-    const int bias = g->n_inputs > BIAS && g->need[BIAS];
     mascon_call call;
     masconI_call_init(&call, MASCON_OP_batch_norm_bwd);
     call.n_src = 5;
@@ -127,18 +127,7 @@ static mascon_status grad(mascon_grad *g) {
     call.src[2] = forward->dst[1];
     call.src[3] = forward->dst[2];
     call.src[4] = given(forward, WEIGHT) ? forward->src[WEIGHT] : NULL;
-    masconI_call_set(&call, "training", forward->attr[NN_BATCH_NORM_TRAINING]);
-    masconI_call_set(&call, "affine", weight || bias);
-    MASCON_TRY(mascon_invoke(&call));
-    const int at[] = {X, WEIGHT, BIAS}, wanted[] = {g->need[X], weight, bias};
-    for (int i = 0; i < call.n_dst; i++) {
-        if (wanted[i]) {
-            g->dx[at[i]] = call.dst[i];
-        } else {
-            mascon_tensor_release(call.dst[i]);
-        }
-    }
-    return MASCON_OK;
+    return masconI_batch_norm_emit_gradients(g, &call);
 }
 
 const mascon_op mascon_op_batch_norm = {
@@ -152,7 +141,7 @@ const mascon_op mascon_op_batch_norm = {
         "normalises each channel of {n, c, ...} by its mean and variance over the batch; in "
         "training the running ones are updated",
     .example = "mascon.batch_norm(mascon.randn{4, 3, 8, 8}, {training = true})",
-    .infer = infer,
+    .infer = masconI_batch_norm_infer,
     .grad = grad,
     .saves = "x weight mean rstd",
 };

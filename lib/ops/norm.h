@@ -8,11 +8,35 @@
 
 #include "ops/nn.h"
 
+/* clang-format off */
+/* ORDER: NN_BATCH_NORM_*. An option that is not for scripts: a fused call leaves the mask of the relu
+ * before it to batch norm, whose input is the mask. */
+#define BATCH_NORM_ATTRS                                                                            \
+    {"training", MASCON_ATTR_BOOLEAN, MASCON_KEY, 0, 0, 1, NULL,                                    \
+     "normalise by the batch's own mean and variance"},                                             \
+    {"momentum", MASCON_ATTR_NUMBER, MASCON_VALUE, 0.1, 0, 1, NULL,                                 \
+     "share of the batch in the running statistics"},                                               \
+    {"eps", MASCON_ATTR_NUMBER, MASCON_VALUE, 1e-5, 0, MASCON_NOLIMIT, NULL,                        \
+     "added to the variance"},                                                                      \
+    {"relu_mask", MASCON_ATTR_BOOLEAN, MASCON_VALUE, 0, 0, 1, NULL,                                 \
+     "x came out of relu, whose gradient is taken over: dx is 0 where x is 0 or less"}
+
+/* ORDER: NN_BATCH_NORM_BWD_*. */
+#define BATCH_NORM_BWD_ATTRS                                                                        \
+    {"training", MASCON_ATTR_BOOLEAN, MASCON_KEY, 0, 0, 1, NULL,                                    \
+     "mean and rstd are those of the batch"},                                                       \
+    {"relu_mask", MASCON_ATTR_BOOLEAN, MASCON_KEY, 0, 0, 1, NULL,                                   \
+     "x came out of relu: dx is 0 where x is 0 or less"},                                           \
+    {"affine", MASCON_ATTR_BOOLEAN, MASCON_KEY, 0, 0, 1, NULL,                                      \
+     "also the gradients of weight and bias"}
+/* clang-format on */
+
 /* ORDER: the option tables of the ops. */
 enum { /* batch_norm */
        NN_BATCH_NORM_TRAINING = 0,
        NN_BATCH_NORM_MOMENTUM,
-       NN_BATCH_NORM_EPS
+       NN_BATCH_NORM_EPS,
+       NN_BATCH_NORM_RELU_MASK
 };
 enum { /* batch_norm_bwd */
        NN_BATCH_NORM_BWD_TRAINING = 0,
@@ -36,7 +60,7 @@ typedef struct masconI_channels {
 } masconI_channels;
 
 static inline masconI_channels masconI_channels_of(const mascon_view *x) {
-    masconI_channels s = {.n = x->shape[0], .c = x->shape[1], .inner = 1};
+    masconI_channels s = {.n = x->shape[0], .c = x->shape[1], .inner = 1, .count = 0};
     for (int32_t d = 2; d < x->ndim; d++) s.inner *= x->shape[d];
     s.count = s.n * s.inner;
     return s;
@@ -52,8 +76,18 @@ static inline void masconI_rows_of(const mascon_view *x, int32_t n, int64_t *row
 mascon_status masconI_check_per_channel(const mascon_call *call, int i, const char *name,
                                         int64_t size);
 
+/* batch_norm's shape rule: out {y, mean, rstd}. */
+mascon_status masconI_batch_norm_infer(mascon_call *call, mascon_meta *out);
+/* dx like x and, where option slot `affine` says so, dweight and dbias. */
+void masconI_batch_norm_infer_gradients(mascon_call *call, const mascon_view *x, int affine,
+                                        mascon_meta *out);
+/* Completes and runs a backward call whose inputs are in place, and hands its results to g. */
+mascon_status masconI_batch_norm_emit_gradients(mascon_grad *g, mascon_call *call);
+
 /* The gradient of layer_norm and group_norm by their backward op, which takes dy, x, mean, rstd and
  * weight, has the forward op's first `slots` option slots and then `affine` (group_norm.c). */
+mascon_status masconI_give_gradients(mascon_grad *g, mascon_call *call, const int *at,
+                                     const int *wanted);
 mascon_status masconI_grad_norm(mascon_grad *g, int32_t op, int slots);
 
 #endif

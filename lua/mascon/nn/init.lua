@@ -22,6 +22,8 @@ for _, part in ipairs { "containers", "layers", "activations", "losses", "normal
   end
 end
 
+require "mascon.nn.fusion_norm" -- its patterns; nn offers nothing of it
+
 return setmetatable(nn, {
   __index = function(_, name)
     if type(name) ~= "string" or name:sub(1, 1) == "_" then

@@ -171,6 +171,112 @@ function M.xavier_normal_(t, given)
   return write(t, "normal", 0, xavier_std("xavier_normal_", t, given))
 end
 
+--- Fills t with what make() returns, a float64 tensor of t's shape on the CPU.
+local function fill_with(t, make)
+  if not skipping then
+    autograd.no_grad(function()
+      t:copy_(make():to(t.dtype):to(t.device))
+    end)
+  end
+  return t
+end
+
+--- Where the error function is p; p {…} in [-1, 1]. A close formula, then Newton's steps.
+local function inverse_erf(p)
+  p = p:clamp { min = 2 ^ -53 - 1, max = 1 - 2 ^ -53 }
+  local logarithm, k = (1 - p * p):log(), 2 / (math.pi * 0.147)
+  local half = k + logarithm * 0.5
+  local x = p:sign() * ((half * half - logarithm * (1 / 0.147)):sqrt() - half):clamp { min = 0 }:sqrt()
+  for _ = 1, 4 do
+    x = x - (x:erf() - p) * (x * x):exp() * (math.sqrt(math.pi) / 2)
+  end
+  return x
+end
+
+--- The error function of a number.
+local function erf(x)
+  return create.full({}, x, { dtype = "float64" }):erf():item()
+end
+
+--- Normal numbers of which none lies outside of a..b.
+---@param t mascon.Tensor
+---@param mean? number default 0
+---@param std? number default 1
+---@param a? number default -2
+---@param b? number default 2
+function M.trunc_normal_(t, mean, std, a, b)
+  check_tensor("trunc_normal_", t)
+  mean, std, a, b = mean or 0, std or 1, a or -2, b or 2
+  check_number("trunc_normal_", "mean", mean)
+  check_number("trunc_normal_", "std", std, 0)
+  check_number("trunc_normal_", "a", a)
+  check_number("trunc_normal_", "b", b)
+  if a > b then
+    options.fail("trunc_normal_", ("a is %g and b is %g; expected a <= b"):format(a, b))
+  end
+  return fill_with(t, function()
+    if std == 0 or a == b then
+      return create.full(t.shape, math.min(math.max(mean, a), b), { dtype = "float64" })
+    end
+    local low, high = erf((a - mean) / (std * math.sqrt(2))), erf((b - mean) / (std * math.sqrt(2)))
+    local p = create.new("trunc_normal_", t.shape, "float64", "cpu")
+    op.run("uniform", "uniform_", true, p, low, math.max(high, low + 2 ^ -53))
+    return (inverse_erf(p) * (std * math.sqrt(2)) + mean):clamp { min = a, max = b }
+  end)
+end
+
+--- Makes the rows of a list of lists of numbers orthonormal, each against those before it; twice, since
+--- one pass leaves the rounding of long rows behind.
+local function orthonormalise(rows)
+  for i, row in ipairs(rows) do
+    for pass = 1, 2 * (i - 1) do
+      local other, product = rows[(pass - 1) % (i - 1) + 1], 0
+      for k = 1, #row do
+        product = product + row[k] * other[k]
+      end
+      for k = 1, #row do
+        row[k] = row[k] - product * other[k]
+      end
+    end
+    local squares = 0
+    for k = 1, #row do
+      squares = squares + row[k] * row[k]
+    end
+    local scale = 1 / math.sqrt(squares)
+    for k = 1, #row do
+      row[k] = row[k] * scale
+    end
+  end
+  return rows
+end
+
+--- A random matrix {size 1, all the rest} whose rows, or columns where there are more rows, are
+--- orthogonal and of length gain.
+---@param t mascon.Tensor of 2 dimensions or more
+---@param given? table gain = 1
+function M.orthogonal_(t, given)
+  check_tensor("orthogonal_", t)
+  local o = options.read("orthogonal_", given, { { "gain", 1, "number" } })
+  local shape = t.shape
+  if #shape < 2 then
+    options.fail("orthogonal_", ("tensor has %d dimension%s; needs 2 or more"):format(#shape,
+      #shape == 1 and "" or "s"))
+  elseif t:numel() == 0 then
+    return t
+  end
+  local rows, columns = shape[1], t:numel() / shape[1]
+  return fill_with(t, function()
+    local short, long = math.min(rows, columns), math.max(rows, columns)
+    local drawn = create.new("orthogonal_", { short, long }, "float64", "cpu")
+    op.run("normal", "normal_", true, drawn, 0, 1)
+    local q = create.tensor(orthonormalise(drawn:totable()), { dtype = "float64" })
+    if rows > columns then
+      q = q:transpose(1, 2)
+    end
+    return (q * o.gain):reshape(shape)
+  end)
+end
+
 --- The first values of PyTorch's linear and convolution layers.
 ---@param weight mascon.Tensor {out, in, …}
 ---@param bias? mascon.Tensor {out}

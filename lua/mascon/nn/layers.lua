@@ -129,10 +129,36 @@ local conv_spec = factory {
   { "kernel_size", options.required, "number|table" },
   { "stride", 1, "number|table" }, { "padding", 0, "number|table|string" },
   { "dilation", 1, "number|table" }, { "groups", 1, "integer" }, { "bias", true, "boolean" },
+  { "padding_mode", "zeros", "string", choices = { "zeros", "reflect", "replicate", "circular" } },
 }
 
+--- Elements to add on each side of a picture for a layer's padding: {left, right, top, bottom}.
+local function borders(self)
+  local list = {}
+  for i, d in ipairs { 2, 1 } do
+    if self.padding == "same" then
+      local total = self.dilation[d] * (self.kernel_size[d] - 1)
+      list[2 * i - 1] = math.floor(total / 2)
+      list[2 * i] = total - list[2 * i - 1]
+    else
+      list[2 * i - 1] = self.padding == "valid" and 0 or self.padding[d]
+      list[2 * i] = list[2 * i - 1]
+    end
+  end
+  return list
+end
+
+--- The forward of layers whose border repeats the picture: it is added first. Being an object's own, it
+--- also keeps the layer out of fused calls, whose border is zeros.
+local function forward_padded(self, x)
+  local padded = op.find "pad"(x, { pad = borders(self), mode = self.padding_mode })
+  return prepare("conv2d", { stride = self.stride, dilation = self.dilation, groups = self.groups })(
+    padded, self.weight, self.bias)
+end
+
 --- nn.Conv2d(in_channels, out_channels, kernel_size, {stride = 1, padding = 0 | {1, 2} | "same" |
---- "valid", dilation = 1, groups = 1, bias = true})
+--- "valid", dilation = 1, groups = 1, bias = true, padding_mode = "zeros" | "reflect" | "replicate" |
+--- "circular"})
 function Conv2d:init(...)
   local o = options.arguments("Conv2d", conv_spec, ...)
   self.in_channels, self.out_channels = o.in_channels, o.out_channels
@@ -141,6 +167,10 @@ function Conv2d:init(...)
   self.stride = pair("conv2d", "stride", o.stride, 1)
   self.padding = padding_of("conv2d", o.padding)
   self.dilation = pair("conv2d", "dilation", o.dilation, 1)
+  self.padding_mode = o.padding_mode
+  if o.padding_mode ~= "zeros" then
+    self.forward = forward_padded
+  end
   options.check("conv2d", { "groups", nil, "integer", min = 1 }, o.groups)
   for _, what in ipairs { "in", "out" } do
     local channels = o[what .. "_channels"]
@@ -175,6 +205,9 @@ function Conv2d:extra_repr()
   end
   if not self.bias then
     parts[#parts + 1] = "bias=false"
+  end
+  if self.padding_mode ~= "zeros" then
+    parts[#parts + 1] = "padding_mode=" .. self.padding_mode
   end
   return table.concat(parts, ", ")
 end

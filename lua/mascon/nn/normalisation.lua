@@ -59,8 +59,12 @@ local function batch_norm_class(name, low, high, layout)
   end
 
   --- The prepared calls of training and evaluation.
-  local function calls(self)
-    local run = {}
+  function class:calls()
+    local run = self.run
+    if run then
+      return run
+    end
+    run = {}
     for _, training in ipairs { true, false } do
       run[training] = layers.prepare("batch_norm", { training = training, eps = self.eps,
         momentum = self.momentum or 0 })
@@ -86,7 +90,7 @@ local function batch_norm_class(name, low, high, layout)
   ---@return mascon.Tensor
   function class:forward(x)
     check(self, x)
-    local run = self.run or calls(self)
+    local run = self.run or self:calls()
     local mean, var = self.running_mean, self.running_var
     if mean and (not self.training or self.frozen) then
       return run[false](x, mean, var, self.weight, self.bias)
