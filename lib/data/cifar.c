@@ -571,11 +571,15 @@ static mascon_status open_set(mascon_source **out, const family *f, const char *
 
 mascon_status mascon_source_cifar10(mascon_source **out, const char *root, int32_t train,
                                     int32_t partial) {
+    MASCON_NEED(out);
+    MASCON_NEED(root);
     return open_set(out, &cifar10, root, train, partial);
 }
 
 mascon_status mascon_source_cifar100(mascon_source **out, const char *root, int32_t train,
                                      int32_t partial) {
+    MASCON_NEED(out);
+    MASCON_NEED(root);
     return open_set(out, &cifar100, root, train, partial);
 }
 
@@ -657,9 +661,13 @@ static mascon_status unpack(const family *f, const char *archive, const char *ro
 }
 
 mascon_status mascon_cifar10_unpack(const char *archive, const char *root) {
+    MASCON_NEED(archive);
+    MASCON_NEED(root);
     return unpack(&cifar10, archive, root);
 }
 
 mascon_status mascon_cifar100_unpack(const char *archive, const char *root) {
+    MASCON_NEED(archive);
+    MASCON_NEED(root);
     return unpack(&cifar100, archive, root);
 }

@@ -143,9 +143,14 @@ static mascon_status download(const char *url, const char *path, const char *exp
 }
 
 mascon_status mascon_download(const char *url, const char *path, const char *md5) {
+    MASCON_NEED(url);
+    MASCON_NEED(path);
     return download(url, path, md5, "MD5", mascon_file_md5);
 }
 
 mascon_status mascon_download_sha256(const char *url, const char *path, const char *prefix) {
+    MASCON_NEED(url);
+    MASCON_NEED(path);
+    MASCON_NEED(prefix);
     return download(url, path, prefix, "SHA-256", mascon_file_sha256);
 }

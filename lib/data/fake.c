@@ -122,6 +122,7 @@ static void draw_slice(void *context, int64_t slice, int thread) {
 
 mascon_status mascon_source_fake(mascon_source **out, int64_t size, int32_t classes, int64_t height,
                                  int64_t width, uint64_t offset) {
+    MASCON_NEED(out);
     *out = NULL;
     if (size < 0 || size > (int64_t)1 << 32)
         return masconI_fail(MASCON_E_ARG, "size is %lld; must be 0 or more", (long long)size);

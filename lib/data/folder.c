@@ -261,6 +261,9 @@ static mascon_status make_source(mascon_source **out, search *s, const list *cla
 
 mascon_status mascon_source_folder(mascon_source **out, const char *root,
                                    const mascon_image_options *options) {
+    MASCON_NEED(out);
+    MASCON_NEED(root);
+    MASCON_NEED(options);
     *out = NULL;
     search s = {.root = root};
     list classes = {0};

@@ -121,6 +121,11 @@ static mascon_status to_tensor(const masconI_image *m, mascon_tensor **out) {
 mascon_status mascon_image_decode(const void *data, int64_t size,
                                   const mascon_image_options *options, mascon_tensor **out,
                                   int32_t *damaged) {
+    MASCON_NEED(data);
+    MASCON_NEED(out);
+    MASCON_NEED(options);
+    int32_t ignored;
+    if (!damaged) damaged = &ignored;
     *out = NULL;
     *damaged = 0;
     masconI_scratch scratch = {0};
@@ -134,6 +139,11 @@ mascon_status mascon_image_decode(const void *data, int64_t size,
 
 mascon_status mascon_image_read(const char *path, const mascon_image_options *options,
                                 mascon_tensor **out, int32_t *damaged) {
+    MASCON_NEED(path);
+    MASCON_NEED(out);
+    MASCON_NEED(options);
+    int32_t ignored;
+    if (!damaged) damaged = &ignored;
     *out = NULL;
     *damaged = 0;
     masconI_file *file;
@@ -208,6 +218,8 @@ static mascon_status write_file(const char *path, const uint8_t *data, uint64_t 
 
 mascon_status mascon_image_write(const char *path, const mascon_tensor *x, int32_t format,
                                  int32_t quality) {
+    MASCON_NEED(path);
+    MASCON_NEED(x);
     masconI_scratch scratch = {0};
     masconI_image image = {0};
     uint8_t *data = NULL;

@@ -49,6 +49,7 @@ struct mascon_loader {
     masconI_plan plan;         /* for field 0 where it is a picture */
     int picture, files;
     int skip;                /* leave out what cannot be read */
+    int pin;                 /* batches lie in page-locked memory */
     uint64_t seed, epoch;    /* of the random stages */
     masconI_scratch scratch; /* of the reader; each worker has its own */
     skips skipped;           /* of the batches read in this epoch */
@@ -80,6 +81,7 @@ static int64_t below(uint64_t bits, int64_t n) {
 }
 
 void mascon_shuffle(uint64_t seed, uint64_t epoch, int64_t n, int64_t *order) {
+    if (!order) return;
     const uint64_t random[2] = {seed ^ purpose_order, epoch};
     uint32_t words[4] = {0};
     for (int64_t i = 0; i < n; i++) order[i] = i;
@@ -151,6 +153,12 @@ static mascon_status run_plan(const mascon_loader *l, work_place *at, int64_t ro
     return masconI_plan_run(&l->plan, at->scratch, &draw, p, dst, stride);
 }
 
+static mascon_status new_tensor(const mascon_loader *l, const mascon_meta *meta, int32_t layout,
+                                mascon_tensor **out) {
+    return l->pin ? masconI_tensor_pinned(out, meta, layout)
+                  : masconI_tensor_dense(out, meta, MASCON_DEVICE_CPU, layout);
+}
+
 /* Field f of the rows as one tensor {n, ...}. */
 static mascon_status gather(const mascon_loader *l, int32_t f, work_place *at,
                             mascon_tensor **out) {
@@ -161,8 +169,7 @@ static mascon_status gather(const mascon_loader *l, int32_t f, work_place *at,
            (size_t)first->ndim * sizeof(int64_t));
     mascon_meta meta;
     masconI_meta(&meta, picture ? l->plan.out_dtype : first->dtype, first->ndim + 1, shape);
-    MASCON_TRY(masconI_tensor_dense(out, &meta, MASCON_DEVICE_CPU,
-                                    picture ? MASCON_LAYOUT_NHWC : MASCON_LAYOUT_STRIDED));
+    MASCON_TRY(new_tensor(l, &meta, picture ? MASCON_LAYOUT_NHWC : MASCON_LAYOUT_STRIDED, out));
     const mascon_view *y = mascon_see(*out);
     if (y->numel == 0) return MASCON_OK;
     size_t in = (size_t)mascon_dtype_size(first->dtype), to = (size_t)mascon_dtype_size(y->dtype);
@@ -198,7 +205,7 @@ static mascon_status new_batch(const mascon_loader *l, int64_t n, const int64_t 
     const int64_t all[4] = {n, shape[0], shape[1], shape[2]};
     mascon_meta meta;
     masconI_meta(&meta, l->plan.out_dtype, 4, all);
-    return masconI_tensor_dense(out, &meta, MASCON_DEVICE_CPU, MASCON_LAYOUT_NHWC);
+    return new_tensor(l, &meta, MASCON_LAYOUT_NHWC, out);
 }
 
 /* Decodes one row and puts it behind those that are there; the first one decides the shape. *differs
@@ -329,6 +336,7 @@ static mascon_status start_workers(mascon_loader *l) {
 }
 
 void mascon_loader_stop(mascon_loader *l) {
+    if (!l) return;
     if (l->running > 0 && l->pid == getpid()) {
         pthread_mutex_lock(&l->lock);
         l->ending = 1;
@@ -351,6 +359,8 @@ void mascon_loader_stop(mascon_loader *l) {
 mascon_status mascon_loader_new(mascon_loader **out, mascon_source *source,
                                 mascon_pipeline *pipeline, int64_t batch_size, int32_t drop_last,
                                 int32_t workers, int32_t prefetch) {
+    MASCON_NEED(out);
+    MASCON_NEED(source);
     *out = NULL;
     if (batch_size < 1 || workers < 0 || workers > MAX_WORKERS || prefetch < 1 || prefetch > 1024)
         return masconI_fail(MASCON_E_ARG,
@@ -416,18 +426,22 @@ void mascon_loader_release(mascon_loader *l) {
 }
 
 void mascon_loader_seed(mascon_loader *loader, uint64_t seed, uint64_t epoch) {
+    if (!loader) return;
     mascon_loader_stop(loader); /* its workers read these */
     loader->seed = seed;
     loader->epoch = epoch;
 }
 
 void mascon_loader_skip(mascon_loader *loader, int32_t skip) {
+    if (!loader) return;
     mascon_loader_stop(loader);
     loader->skip = skip;
 }
 
 mascon_status mascon_loader_begin(mascon_loader *l, const int64_t *order, int64_t n,
                                   int64_t first) {
+    MASCON_NEED(l);
+    if (n > 0) MASCON_NEED(order);
     mascon_loader_stop(l);
     skips_clear(&l->skipped);
     l->waited = 0;
@@ -524,6 +538,9 @@ static mascon_status next_batch(mascon_loader *l, double timeout, mascon_tensor 
 
 mascon_status mascon_loader_next(mascon_loader *l, double timeout, mascon_tensor **out,
                                  int32_t *n) {
+    MASCON_NEED(l);
+    MASCON_NEED(out);
+    MASCON_NEED(n);
     *n = 0;
     memset(out, 0, MASCON_MAX_FIELDS * sizeof *out);
     int64_t start = mascon_now();
@@ -539,11 +556,23 @@ mascon_status mascon_loader_next(mascon_loader *l, double timeout, mascon_tensor
     return MASCON_OK;
 }
 
-double mascon_loader_waited(const mascon_loader *loader) { return loader->waited; }
+void mascon_loader_pin(mascon_loader *loader, int32_t pin) {
+    if (!loader) return;
+    loader->pin = pin && mascon_device_count(MASCON_DEVICE_CUDA, NULL) > 0;
+}
 
-int64_t mascon_loader_position(const mascon_loader *loader) { return loader->taken; }
+double mascon_loader_waited(const mascon_loader *loader) {
+    if (!loader) return 0;
+    return loader->waited;
+}
+
+int64_t mascon_loader_position(const mascon_loader *loader) {
+    if (!loader) return 0;
+    return loader->taken;
+}
 
 const char *mascon_loader_skipped(const mascon_loader *loader, int64_t i, int64_t *row) {
+    if (!loader) return NULL;
     if (i < 0 || i >= loader->skipped.n) return NULL;
     *row = loader->skipped.item[i].row;
     return loader->skipped.item[i].why;

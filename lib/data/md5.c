@@ -82,6 +82,8 @@ void masconI_md5_end(masconI_md5 *m, char text[33]) {
 }
 
 mascon_status mascon_file_md5(const char *path, char text[33]) {
+    MASCON_NEED(path);
+    MASCON_NEED(text);
     enum { PIECE = 1 << 18 };
     text[0] = 0;
     masconI_file *file;

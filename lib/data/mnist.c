@@ -140,6 +140,9 @@ static mascon_status read_set(mascon_source **out, idx *images, idx *labels) {
 
 mascon_status mascon_source_mnist(mascon_source **out, const char *root, const char *name,
                                   int32_t train) {
+    MASCON_NEED(out);
+    MASCON_NEED(root);
+    MASCON_NEED(name);
     *out = NULL;
     idx images, labels = {0};
     mascon_status status =

@@ -68,6 +68,7 @@ static float step_value(const masconI_plan *plan, const masconI_step *step, int6
 /* ---- Pipelines ---- */
 
 mascon_status mascon_pipeline_new(mascon_pipeline **out) {
+    MASCON_NEED(out);
     *out = calloc(1, sizeof **out);
     if (!*out) return masconI_fail(MASCON_E_OOM, "no memory for a pipeline");
     atomic_init(&(*out)->refs, 1);
@@ -86,7 +87,10 @@ int masconI_pipeline_empty(const mascon_pipeline *pipeline) {
     return !pipeline || pipeline->n == 0;
 }
 
-int32_t mascon_pipeline_random(const mascon_pipeline *pipeline) { return pipeline->n_random; }
+int32_t mascon_pipeline_random(const mascon_pipeline *pipeline) {
+    if (!pipeline) return 0;
+    return pipeline->n_random;
+}
 
 static mascon_status read_normalize(masconI_stage *s, const double *values, int32_t n) {
     if (n < 2 || n % 2 != 0 || n > 2 * MASCON_MAX_CHANNELS)
@@ -127,6 +131,10 @@ static mascon_status read_stage(masconI_stage *s, const double *values, int32_t 
 
 mascon_status mascon_pipeline_add(mascon_pipeline *pipeline, const char *name, const double *values,
                                   int32_t n) {
+    MASCON_NEED(pipeline);
+    MASCON_NEED(name);
+    if (n < 0) return masconI_fail(MASCON_E_ARG, "%d values of a stage", n);
+    if (n > 0) MASCON_NEED(values);
     if (pipeline->n == MASCON_MAX_STAGES)
         return masconI_fail(MASCON_E_LIMIT, "more than %d stages", MASCON_MAX_STAGES);
     const masconI_stage_kind *kind = NULL;
@@ -415,6 +423,8 @@ static mascon_status run_all(const masconI_plan *plan, const mascon_draw *given,
 
 mascon_status mascon_pipeline_draw(const mascon_pipeline *pipeline, const mascon_tensor *x,
                                    const mascon_draw *draw, mascon_tensor **out) {
+    MASCON_NEED(pipeline);
+    MASCON_NEED(out);
     *out = NULL;
     MASCON_TRY(masconI_tensor_alive(x));
     const mascon_view *v = mascon_see(x);
@@ -449,5 +459,8 @@ mascon_status mascon_pipeline_draw(const mascon_pipeline *pipeline, const mascon
 
 mascon_status mascon_pipeline_apply(const mascon_pipeline *pipeline, const mascon_tensor *x,
                                     mascon_tensor **out) {
+    MASCON_NEED(pipeline);
+    MASCON_NEED(x);
+    MASCON_NEED(out);
     return mascon_pipeline_draw(pipeline, x, NULL, out);
 }

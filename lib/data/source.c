@@ -127,9 +127,11 @@ mascon_status masconI_source_files(mascon_source **out, int64_t rows, masconI_fi
 }
 
 mascon_status mascon_source_tensors(mascon_source **out, mascon_tensor *const *tensors, int32_t n) {
+    MASCON_NEED(out);
     *out = NULL;
     if (n < 1 || n > MASCON_MAX_FIELDS)
         return masconI_fail(MASCON_E_ARG, "%d tensors; must be 1 to %d", n, MASCON_MAX_FIELDS);
+    MASCON_NEED(tensors);
     int64_t rows = 0;
     for (int32_t f = 0; f < n; f++) {
         MASCON_TRY(masconI_tensor_alive(tensors[f]));
@@ -207,6 +209,9 @@ static mascon_status source_over(mascon_source **out, mascon_source *const *sour
 
 mascon_status mascon_source_select(mascon_source **out, const mascon_source *source,
                                    const int64_t *rows, int64_t n) {
+    MASCON_NEED(out);
+    MASCON_NEED(source);
+    if (n > 0) MASCON_NEED(rows);
     *out = NULL;
     for (int64_t i = 0; i < n; i++) {
         if (rows[i] < 0 || rows[i] >= source->rows)
@@ -229,8 +234,11 @@ static int same_field(const masconI_field *a, const masconI_field *b) {
 }
 
 mascon_status mascon_source_concat(mascon_source **out, mascon_source *const *sources, int32_t n) {
+    MASCON_NEED(out);
     *out = NULL;
     if (n < 1) return masconI_fail(MASCON_E_ARG, "no data sets to concatenate");
+    MASCON_NEED(sources);
+    for (int32_t i = 0; i < n; i++) MASCON_NEED(sources[i]);
     int64_t rows = 0;
     const masconI_rows *first = sources[0]->blocks[0];
     for (int32_t i = 0; i < n; i++) {
@@ -273,23 +281,33 @@ mascon_status masconI_source_add_class(mascon_source *source, const char *name) 
 
 /* ---- Getters ---- */
 
-int64_t mascon_source_len(const mascon_source *source) { return source->rows; }
+int64_t mascon_source_len(const mascon_source *source) {
+    if (!source) return 0;
+    return source->rows;
+}
 
-int32_t mascon_source_fields(const mascon_source *source) { return source->blocks[0]->n_fields; }
+int32_t mascon_source_fields(const mascon_source *source) {
+    if (!source) return 0;
+    return source->blocks[0]->n_fields;
+}
 
 void mascon_source_set_label_base(mascon_source *source, int64_t base) {
+    if (!source) return;
     for (int32_t b = 0; b < source->n_blocks; b++) source->blocks[b]->label_base = base;
 }
 
 const char *mascon_source_class(const mascon_source *source, int32_t i) {
+    if (!source) return NULL;
     return i >= 0 && i < source->n_classes ? source->classes[i] : NULL;
 }
 
 const char *mascon_source_warning(const mascon_source *source) {
+    if (!source) return NULL;
     return source->warning[0] ? source->warning : NULL;
 }
 
 const char *mascon_source_file(const mascon_source *source, int64_t row) {
+    if (!source) return NULL;
     if (row < 0 || row >= source->rows) return NULL;
     int64_t r;
     const masconI_rows *b = masconI_source_locate(source, row, &r);
@@ -340,6 +358,8 @@ static mascon_status get_file(const masconI_rows *b, int64_t r, mascon_tensor **
 
 mascon_status mascon_source_get(const mascon_source *source, int64_t row, int32_t field,
                                 mascon_tensor **out) {
+    MASCON_NEED(source);
+    MASCON_NEED(out);
     *out = NULL;
     MASCON_TRY(row_in_range(source, row));
     int64_t r;
@@ -361,6 +381,8 @@ mascon_status mascon_source_get(const mascon_source *source, int64_t row, int32_
 }
 
 mascon_status mascon_source_label(const mascon_source *source, int64_t row, int64_t *label) {
+    MASCON_NEED(source);
+    MASCON_NEED(label);
     MASCON_TRY(row_in_range(source, row));
     int64_t r;
     const masconI_rows *b = masconI_source_locate(source, row, &r);

@@ -147,6 +147,7 @@ static mascon_status give_number(const numbered *n, const char *path) {
 }
 
 mascon_status mascon_checkpoint_number(const char *path) {
+    MASCON_NEED(path);
     numbered n;
     int exists;
     MASCON_TRY(find(&n, path, &exists));
@@ -156,6 +157,7 @@ mascon_status mascon_checkpoint_number(const char *path) {
 }
 
 mascon_status mascon_checkpoint_prune(const char *path, int64_t keep) {
+    MASCON_NEED(path);
     numbered n;
     int exists;
     if (keep < 0) return masconI_fail(MASCON_E_ARG, "keep is %" PRId64 "; must be 0 or more", keep);
@@ -202,6 +204,8 @@ static int is_stale(int folder, const char *entry, int64_t process) {
 }
 
 mascon_status mascon_checkpoint_clean(const char *folder, int64_t *removed) {
+    MASCON_NEED(folder);
+    MASCON_NEED(removed);
     *removed = 0;
     DIR *entries = opendir(folder);
     if (!entries) return folder_fail(folder, errno);

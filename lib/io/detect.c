@@ -61,6 +61,8 @@ static mascon_status refuse_known(const masconI_file *f, const unsigned char *he
 }
 
 mascon_status mascon_file_detect(const char *path, int32_t *format) {
+    MASCON_NEED(path);
+    MASCON_NEED(format);
     unsigned char head[HEAD] = {0};
     masconI_file *f = NULL;
     MASCON_TRY(masconI_file_open(&f, path));

@@ -59,6 +59,7 @@ const masconI_limits *masconI_limits_of(const mascon_limits *limits) {
 }
 
 mascon_status mascon_limits_new(mascon_limits **out) {
+    MASCON_NEED(out);
     *out = malloc(sizeof **out);
     if (!*out) return masconI_fail(MASCON_E_OOM, "no memory for the limits of a reader");
     (*out)->values = limits_default;
@@ -66,6 +67,8 @@ mascon_status mascon_limits_new(mascon_limits **out) {
 }
 
 mascon_status mascon_limits_set(mascon_limits *limits, const char *name, double value) {
+    MASCON_NEED(limits);
+    MASCON_NEED(name);
     for (size_t i = 0; i < sizeof limit_names / sizeof limit_names[0]; i++) {
         if (strcmp(limit_names[i].name, name) != 0) continue;
         if (!(value >= 0 && value <= 0x1p53) || value != (double)(uint64_t)value) {
@@ -82,7 +85,10 @@ mascon_status mascon_limits_set(mascon_limits *limits, const char *name, double 
         "metadata_bytes, opcodes, pickle_bytes, stack, string_bytes, tensors, total_bytes");
 }
 
-void mascon_limits_release(mascon_limits *limits) { free(limits); }
+void mascon_limits_release(mascon_limits *limits) {
+    if (!limits) return;
+    free(limits);
+}
 
 /* ---- Sentences ---- */
 

@@ -411,6 +411,8 @@ static mascon_status open_checked(mascon_reader *r) {
 
 mascon_status mascon_reader_open(mascon_reader **out, const char *path,
                                  const mascon_limits *limits) {
+    MASCON_NEED(out);
+    MASCON_NEED(path);
     *out = NULL;
     mascon_reader *r = calloc(1, sizeof *r);
     if (!r) return masconI_oom(path, sizeof *r);
@@ -443,14 +445,20 @@ static const entry *get(const mascon_reader *r, int64_t i) {
     return i >= 0 && (uint64_t)i < r->count ? &r->entries[i] : NULL;
 }
 
-int64_t mascon_reader_count(const mascon_reader *r) { return (int64_t)r->count; }
+int64_t mascon_reader_count(const mascon_reader *r) {
+    if (!r) return 0;
+    return (int64_t)r->count;
+}
 
 const char *mascon_reader_name(const mascon_reader *r, int64_t i) {
+    if (!r) return NULL;
     const entry *e = get(r, i);
     return e ? e->name : NULL;
 }
 
 int64_t mascon_reader_find(const mascon_reader *r, const char *name) {
+    if (!r) return -1;
+    if (!name) return -1;
     for (uint64_t i = 0; i < r->count; i++) {
         if (strcmp(r->entries[i].name, name) == 0) return (int64_t)i;
     }
@@ -458,40 +466,51 @@ int64_t mascon_reader_find(const mascon_reader *r, const char *name) {
 }
 
 const char *mascon_reader_dtype_text(const mascon_reader *r, int64_t i) {
+    if (!r) return NULL;
     const entry *e = get(r, i);
     return e ? types[e->type].name : NULL;
 }
 
 int32_t mascon_reader_dtype(const mascon_reader *r, int64_t i) {
+    if (!r) return -1;
     const entry *e = get(r, i);
     return e ? types[e->type].dtype : -1;
 }
 
 int32_t mascon_reader_ndim(const mascon_reader *r, int64_t i) {
+    if (!r) return 0;
     const entry *e = get(r, i);
     return e ? e->ndim : 0;
 }
 
 const int64_t *mascon_reader_shape(const mascon_reader *r, int64_t i) {
+    if (!r) return NULL;
     const entry *e = get(r, i);
     return e ? e->shape : NULL;
 }
 
-int64_t mascon_reader_metadata_count(const mascon_reader *r) { return (int64_t)r->n_metadata; }
+int64_t mascon_reader_metadata_count(const mascon_reader *r) {
+    if (!r) return 0;
+    return (int64_t)r->n_metadata;
+}
 
 const char *mascon_reader_metadata_key(const mascon_reader *r, int64_t i, int64_t *size) {
+    if (!r) return NULL;
     if (i < 0 || (uint64_t)i >= r->n_metadata) return NULL;
     if (size) *size = (int64_t)r->metadata[i].key_size;
     return r->metadata[i].key;
 }
 
 const char *mascon_reader_metadata_text(const mascon_reader *r, int64_t i, int64_t *size) {
+    if (!r) return NULL;
     if (i < 0 || (uint64_t)i >= r->n_metadata) return NULL;
     if (size) *size = (int64_t)r->metadata[i].text_size;
     return r->metadata[i].text;
 }
 
 const char *mascon_reader_metadata(const mascon_reader *r, const char *key, int64_t *size) {
+    if (!r) return NULL;
+    if (!key) return NULL;
     size_t n = strlen(key);
     for (uint64_t i = 0; i < r->n_metadata; i++) {
         const pair *p = &r->metadata[i];
@@ -509,9 +528,15 @@ static mascon_status no_tensor(const mascon_reader *r, int64_t i) {
                         r->count);
 }
 
-void mascon_reader_verify(mascon_reader *r, int32_t on) { r->verify = on; }
+void mascon_reader_verify(mascon_reader *r, int32_t on) {
+    if (!r) return;
+    r->verify = on;
+}
 
-int32_t mascon_reader_has_sums(const mascon_reader *r) { return r->has_sums; }
+int32_t mascon_reader_has_sums(const mascon_reader *r) {
+    if (!r) return 0;
+    return r->has_sums;
+}
 
 /* The bytes of a tensor, compared with their check sum on the way. */
 static mascon_status read_range(const mascon_reader *r, const entry *e, void *to) {
@@ -530,6 +555,8 @@ static mascon_status read_range(const mascon_reader *r, const entry *e, void *to
 }
 
 mascon_status mascon_reader_tensor(mascon_reader *r, int64_t i, mascon_tensor **out) {
+    MASCON_NEED(r);
+    MASCON_NEED(out);
     const entry *e = get(r, i);
     *out = NULL;
     if (!e) return no_tensor(r, i);
@@ -561,6 +588,9 @@ mascon_status mascon_reader_tensor(mascon_reader *r, int64_t i, mascon_tensor **
 }
 
 mascon_status mascon_reader_bytes(mascon_reader *r, int64_t i, const char **data, int64_t *size) {
+    MASCON_NEED(r);
+    MASCON_NEED(data);
+    MASCON_NEED(size);
     *data = NULL;
     *size = 0;
     if (!get(r, i)) return no_tensor(r, i);

@@ -140,15 +140,20 @@ static void begin(mascon_digest *d) {
 }
 
 mascon_status mascon_digest_new(mascon_digest **out) {
+    MASCON_NEED(out);
     *out = malloc(sizeof **out);
     if (!*out) return masconI_fail(MASCON_E_OOM, "no memory for a digest");
     begin(*out);
     return MASCON_OK;
 }
 
-void mascon_digest_release(mascon_digest *d) { free(d); }
+void mascon_digest_release(mascon_digest *d) {
+    if (!d) return;
+    free(d);
+}
 
 void mascon_digest_add(mascon_digest *d, const void *data, int64_t size) {
+    if (!d || !data) return;
     const uint8_t *p = data;
     size_t bytes = size > 0 ? (size_t)size : 0;
     size_t have = (size_t)(d->length % 64);
@@ -166,6 +171,8 @@ void mascon_digest_add(mascon_digest *d, const void *data, int64_t size) {
 }
 
 mascon_status mascon_digest_tensor(mascon_digest *d, const mascon_tensor *t) {
+    MASCON_NEED(d);
+    MASCON_NEED(t);
     if (mascon_tensor_is_released(t)) return masconI_fail(MASCON_E_STATE, "tensor was released");
     const mascon_view *v = mascon_see(t);
     if (v->device != MASCON_DEVICE_CPU || !mascon_tensor_is_contiguous(t)) {
@@ -179,6 +186,8 @@ mascon_status mascon_digest_tensor(mascon_digest *d, const mascon_tensor *t) {
 }
 
 void mascon_digest_text(const mascon_digest *d, char text[65]) {
+    if (!d) return;
+    if (!text) return;
     mascon_digest end = *d;
     uint64_t bits = end.length * 8;
     uint8_t tail[72] = {0x80};
@@ -189,6 +198,8 @@ void mascon_digest_text(const mascon_digest *d, char text[65]) {
 }
 
 mascon_status mascon_file_sha256(const char *path, char text[65]) {
+    MASCON_NEED(path);
+    MASCON_NEED(text);
     enum { PIECE = 1 << 18 };
     text[0] = 0;
     masconI_file *file;

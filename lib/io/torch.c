@@ -299,6 +299,8 @@ static mascon_status open_checked(mascon_torch *t, const char *path) {
 
 mascon_status mascon_torch_open(mascon_torch **out, const char *path, const mascon_limits *limits,
                                 int32_t flags) {
+    MASCON_NEED(out);
+    MASCON_NEED(path);
     *out = NULL;
     mascon_torch *t = calloc(1, sizeof *t);
     if (!t) return masconI_oom(path, sizeof *t);
@@ -329,10 +331,13 @@ void mascon_torch_close(mascon_torch *t) {
     free(t);
 }
 
-int32_t mascon_torch_format(const mascon_torch *t) { return t->format; }
+int32_t mascon_torch_format(const mascon_torch *t) {
+    if (!t) return 0;
+    return t->format;
+}
 
 const char *mascon_torch_unused(const mascon_torch *t, int64_t i) {
-    return i >= 0 && (uint64_t)i < t->n_unused ? t->unused[i] : NULL;
+    return t && i >= 0 && (uint64_t)i < t->n_unused ? t->unused[i] : NULL;
 }
 
 /* ---- Phase 2: tensors ---- */
@@ -426,6 +431,8 @@ static mascon_status read_elements(const mascon_torch *t, const masconI_torch_te
 }
 
 mascon_status mascon_torch_tensor(mascon_torch *t, int64_t i, mascon_tensor **out) {
+    MASCON_NEED(t);
+    MASCON_NEED(out);
     *out = NULL;
     if (i < 0 || (uint64_t)i >= t->n_tensors) {
         return masconI_fail(MASCON_E_INDEX, "%.256s: tensor %" PRId64 " of %" PRIu64, t->file->path,

@@ -146,6 +146,8 @@ static mascon_status give(mascon_torch *t, value *v, mascon_node *out) {
 }
 
 mascon_status mascon_torch_next(mascon_torch *t, mascon_node *out) {
+    MASCON_NEED(t);
+    MASCON_NEED(out);
     *out = (mascon_node){.kind = MASCON_NODE_END};
     masconI_torch_walk *w = t->walk;
     if (!w) {
@@ -178,6 +180,7 @@ mascon_status mascon_torch_next(mascon_torch *t, mascon_node *out) {
 }
 
 int64_t mascon_tensor_find_nonfinite(const mascon_tensor *tensor) {
+    if (!tensor) return -1;
     const mascon_view *v = mascon_see(tensor);
     if (mascon_tensor_is_released(tensor) || v->device != MASCON_DEVICE_CPU) return -1;
     uint64_t exponent; /* all of its bits are set in NaN and infinity */

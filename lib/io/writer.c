@@ -90,6 +90,8 @@ static mascon_status find_target(mascon_writer *w) {
 }
 
 mascon_status mascon_writer_begin(mascon_writer **out, const char *path) {
+    MASCON_NEED(out);
+    MASCON_NEED(path);
     *out = NULL;
     mascon_writer *w = calloc(1, sizeof *w);
     if (!w) return masconI_oom(path, sizeof *w);
@@ -127,6 +129,9 @@ void mascon_writer_release(mascon_writer *w) {
 
 mascon_status mascon_writer_metadata(mascon_writer *w, const char *key, const char *text,
                                      int64_t size) {
+    MASCON_NEED(w);
+    MASCON_NEED(key);
+    if (size > 0) MASCON_NEED(text);
     size_t key_size = strlen(key);
     char quote[MASCON_IO_QUOTE];
     masconI_quote(quote, key, key_size);
@@ -195,6 +200,9 @@ static mascon_status add_item(mascon_writer *w, const char *name, item **out) {
 
 mascon_status mascon_writer_add(mascon_writer *w, const char *name, mascon_tensor *t,
                                 mascon_tensor *origin) {
+    MASCON_NEED(w);
+    MASCON_NEED(name);
+    MASCON_NEED(t);
     char quote[MASCON_IO_QUOTE];
     if (mascon_tensor_is_released(t)) {
         return masconI_fail(MASCON_E_STATE, "tensor %s was released",
@@ -221,7 +229,10 @@ mascon_status mascon_writer_add(mascon_writer *w, const char *name, mascon_tenso
 
 mascon_status mascon_writer_add_bytes(mascon_writer *w, const char *name, const char *data,
                                       int64_t size) {
+    MASCON_NEED(w);
+    MASCON_NEED(name);
     if (size < 0) return masconI_fail(MASCON_E_ARG, "size is %" PRId64, size);
+    if (size > 0) MASCON_NEED(data);
     char *copy = malloc((size_t)size + 1);
     if (!copy) return masconI_oom(w->path, (uint64_t)size + 1);
     if (size) memcpy(copy, data, (size_t)size);
@@ -241,6 +252,7 @@ mascon_status mascon_writer_add_bytes(mascon_writer *w, const char *name, const 
 }
 
 const char *mascon_writer_find(const mascon_writer *w, const mascon_tensor *t) {
+    if (!w || !t) return NULL;
     const mascon_view *v = mascon_see(t);
     if (mascon_tensor_is_released(t) || !v->numel) return NULL;
     size_t dims = (size_t)v->ndim * sizeof v->shape[0];
@@ -527,6 +539,7 @@ static mascon_status verify(const char *path) {
 }
 
 mascon_status mascon_writer_finish(mascon_writer *w, int32_t flags) {
+    MASCON_NEED(w);
     if (w->finished) {
         return masconI_fail(MASCON_E_STATE, "%.256s: the file was finished already", w->path);
     }
