@@ -16,7 +16,7 @@
 #include <luajit.h>
 #include <lualib.h>
 
-#include "mascon.h"
+#include "mascon_lua.h"
 #include "program/interrupt.h"
 #include "program/program.h"
 #include "program/repl.h"
@@ -83,8 +83,16 @@ static void set_paths(lua_State *L, const char *script) {
         find(exe, "../share/lua/5.1/mascon/init.lua", lua)) {
         lua[strlen(lua) - strlen("/mascon/init.lua")] = 0;
         add_folder(&b, lua, 1);
-    } else {
-        lua[0] = 0;
+    } else { /* the files that the library carries */
+        snprintf(lua, sizeof lua, "mascon/");
+        lua_getglobal(L, "package");
+        lua_getfield(L, -1, "preload");
+        lua_pushcfunction(L, luaopen_mascon);
+        lua_setfield(L, -2, "mascon");
+        lua_pop(L, 2);
+        lua_getglobal(L, "require"); /* which also makes mascon.repl and the others known */
+        lua_pushliteral(L, "mascon");
+        lua_call(L, 1, 0);
     }
     if (script) {
         const char *slash = strrchr(script, '/');

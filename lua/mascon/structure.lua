@@ -166,7 +166,10 @@ function M.encode(value, tensor, fail)
 
   function encode(v, path, depth)
     local kind = type(v)
-    if kind == "table" then
+    local object = kind == "table" and getmetatable(v) ~= nil and tensor(v, path)
+    if object then -- an object that the caller keeps beside the text, like a tensor
+      put('["t",' .. quote(object) .. "]")
+    elseif kind == "table" then
       encode_table(v, path, depth)
     elseif kind == "number" then
       put(number_text(v))
