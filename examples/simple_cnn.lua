@@ -31,6 +31,8 @@ local loaders, class_names = lecture.create_dataloaders(T.Compose { T.ToTensor()
 local model = SimpleCNN(3, 10, #class_names):to(mascon.device(options.device))
 local results = lecture.train(model, loaders.train, loaders.val,
   optim.Adam(model:parameters(), { lr = options.lr }), nn.CrossEntropyLoss(),
-  { epochs = options.epochs, steps = options.steps })
+  { epochs = options.epochs, steps = options.steps, autocast = options.autocast })
 lecture.plot_loss_curves(results, "Simple CNN"):save(options.out .. "/simple_cnn.svg")
 lecture.calculate_performance(model, loaders.test, class_names)
+-- For programs that run it without this script: see examples/embed.
+mascon.save_model(options.out .. "/simple_cnn.safetensors", model, mascon.zeros { 1, 3, 32, 32 })
