@@ -113,7 +113,8 @@ MASCON_API int32_t mascon_dtype_size(int32_t dtype);
 enum {
     MASCON_CALL_GRAD = 1,      /* record for backward where an input requires a gradient */
     MASCON_CALL_INFERENCE = 2, /* results may never take part in a graph */
-    MASCON_CALL_ANOMALY = 4    /* look for NaN and remember where nodes were born */
+    MASCON_CALL_ANOMALY = 4,   /* look for NaN and remember where nodes were born */
+    MASCON_CALL_AUTOCAST = 8   /* bring float32 and bfloat16 inputs to the type that suits the op */
 };
 
 /* One operation with everything it needs. Unused tensor slots are NULL.
@@ -190,8 +191,10 @@ MASCON_API void mascon_tensor_retain(mascon_tensor *t);
 /* Gives one reference back; NULL is allowed. Never blocks. */
 MASCON_API void mascon_tensor_release(mascon_tensor *t);
 /* Drops the storage now, whoever still holds the header: later uses are MASCON_E_STATE errors that
- * say why ("released at the end of scope (train.lua:52)"). why is copied; NULL is allowed. */
-MASCON_API void mascon_tensor_discard(mascon_tensor *t, const char *why);
+ * say why ("released at the end of scope (train.lua:52)"). why is copied; NULL is allowed. Gives 0;
+ * or 1 where a C host got the tensor into Lua by mascon_push_tensor and still holds it: then only the
+ * caller's reference is given back. */
+MASCON_API int32_t mascon_tensor_discard(mascon_tensor *t, const char *why);
 MASCON_API int32_t mascon_tensor_is_released(const mascon_tensor *t);
 
 MASCON_API int32_t mascon_tensor_ndim(const mascon_tensor *t);
@@ -305,6 +308,49 @@ enum {
 MASCON_API mascon_status mascon_memory(int32_t device, int64_t *out);
 /* Gives cached blocks back to the system. */
 MASCON_API void mascon_empty_cache(int32_t device);
+
+/* Memory for CPU tensors and workspaces comes from alloc, which returns `bytes` bytes aligned to
+ * `alignment` (64) or NULL, and goes back to free. Both are called from any thread that runs operations,
+ * several at a time, and stand below a cache: a block is asked for once and used many times. NULL, NULL:
+ * the system's own. MASCON_E_STATE while memory of the CPU is in use. Not while another thread uses the
+ * library. */
+typedef void *(*mascon_host_alloc)(void *user, size_t bytes, size_t alignment);
+typedef void (*mascon_host_free)(void *user, void *block);
+MASCON_API mascon_status mascon_set_allocator(mascon_host_alloc alloc, mascon_host_free free,
+                                              void *user);
+
+enum {
+    MASCON_LOG_NOTHING = 0,
+    MASCON_LOG_ERRORS, /* every operation that fails, with its inputs and options */
+    MASCON_LOG_CALLS   /* every operation that succeeds, too, with its shapes */
+};
+/* Messages up to level go to function (NULL: nowhere, as at the start), on the thread that they come
+ * from, one at a time. It may use the library; what it does is not logged. It must not call
+ * mascon_set_log. text is borrowed for the call. Any thread. */
+typedef void (*mascon_log_function)(void *user, int32_t level, const char *text);
+MASCON_API mascon_status mascon_set_log(mascon_log_function function, void *user, int32_t level);
+
+/* A host's own threads in the place of the library's. run calls slice(context, i, thread) once for each
+ * i of 0..n-1, on any threads, thread being in 0..threads-1 and unique among the slices that run at one
+ * time, and returns when all are done. The library runs one such job at a time and may call run from any
+ * thread that runs operations. */
+typedef struct mascon_pool {
+    int32_t threads;
+    void (*run)(void *user, int64_t n, void (*slice)(void *context, int64_t i, int32_t thread),
+                void *context);
+    void *user;
+} mascon_pool;
+/* Copies *pool; its function and user must last. NULL: the library's own threads again. Waits for a job
+ * that runs. */
+MASCON_API mascon_status mascon_set_pool(const mascon_pool *pool);
+
+/* Flags (MASCON_CALL_*) for the calls that the functions of mascon_ops.h make in this thread; at first
+ * MASCON_CALL_GRAD. Setting returns those before. */
+MASCON_API int32_t mascon_call_flags(void);
+MASCON_API int32_t mascon_set_call_flags(int32_t flags);
+/* For mascon_ops.h: whether the op table is that of the header. */
+MASCON_API mascon_status mascon_ops_check(uint64_t hash);
+
 MASCON_API void mascon_reset_peak_memory(int32_t device);
 /* The largest live storages: fills up to max tensors' shapes into text of size bytes. */
 MASCON_API void mascon_memory_report(int32_t device, char *text, size_t size);
@@ -321,6 +367,22 @@ MASCON_API void mascon_testing_conv(int32_t kernel, int32_t no_avx512);
 
 /* Number of devices of a type; *why says why there is none. */
 MASCON_API int32_t mascon_device_count(int32_t type, const char **why);
+/* Waits until the device has done all it was given. */
+MASCON_API mascon_status mascon_synchronize(int32_t device);
+
+/* What holds for the whole process and backends look at. */
+enum {
+    MASCON_SETTING_TF32 = 0,      /* 1 (as it begins): float32 convolutions may round their factors */
+    MASCON_SETTING_DETERMINISTIC, /* 1: the same bits twice */
+    MASCON_SETTING_BENCHMARK,     /* 1: time a library's algorithms and keep the fastest */
+    MASCON_SETTING_SYNC,          /* 1: each call waits for its kernel; from MASCON_DEBUG=sync */
+    MASCON_SETTING_COUNT
+};
+/* mascon_error.native of what an earlier call on a device had found, and a later one only noticed: the
+ * record's op is the earlier one. */
+enum { MASCON_NATIVE_LATE = -1 };
+MASCON_API mascon_status mascon_set(int32_t setting, int32_t value);
+MASCON_API int32_t mascon_setting(int32_t setting);
 
 /* Asks long operations and waits to end with MASCON_E_INTERRUPTED. Safe in a signal handler. */
 MASCON_API void mascon_interrupt(void);

@@ -9,6 +9,10 @@
 
 #include "mascon.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* The op ids. ORDER: the order of ops.def; ids never appear in files. */
 enum {
 #define OP(name) MASCON_OP_##name,
@@ -66,13 +70,15 @@ typedef struct mascon_kernel {
     mascon_status (*run)(mascon_call *call, mascon_exec *exec);
 } mascon_kernel;
 
-#define MASCON_BACKEND_ABI 1
+#define MASCON_BACKEND_ABI 2
 
 typedef struct mascon_backend {
     uint32_t abi;  /* MASCON_BACKEND_ABI */
     uint32_t size; /* sizeof(mascon_backend) */
     uint64_t ops_hash;
     const char *name; /* "cpu", "reference", "cuda" */
+    /* Number of usable devices; *why (static) says why there is none. NULL: one, always. */
+    int32_t (*count)(const char **why);
     /* memory: raw blocks, below the caching allocator */
     mascon_status (*alloc)(int32_t device, size_t bytes, void **out);
     void (*free)(int32_t device, void *block);
@@ -81,8 +87,49 @@ typedef struct mascon_backend {
     mascon_status (*copy)(void *dst, int32_t dst_device, const void *src, int32_t src_device,
                           size_t bytes);
     mascon_status (*synchronize)(int32_t device);
+    /* Around each kernel. begin makes the device this thread's current one and fills exec->stream; end
+     * gets what run returned and gives the status of the call. Both may be NULL. */
+    mascon_status (*begin)(int32_t device, const mascon_call *call, mascon_exec *exec);
+    mascon_status (*end)(int32_t device, const mascon_call *call, mascon_status status);
+    /* Reads the value of a tensor with one element, which lies at src, as soon as it is computed: work
+     * given to the device later is not waited for. NULL: copy. */
+    mascon_status (*read)(int32_t device, const mascon_tensor *t, void *out, size_t bytes);
+    /* Page-locked memory of the host; NULL: there is none. */
+    mascon_status (*pin)(size_t bytes, void **out);
+    void (*unpin)(void *block);
+    /* Begins to copy from page-locked memory beside the device's computing, and after all work that it
+     * was given before. *ticket stands for these copies: after join, later work waits for them; finish
+     * waits here and ends the ticket. */
+    mascon_status (*upload)(int32_t device, int32_t n, void *const *dst, const void *const *src,
+                            const size_t *bytes, void **ticket);
+    mascon_status (*join)(int32_t device, void *ticket);
+    void (*finish)(int32_t device, void *ticket);
+    /* A kernel's dtypes (bit per MASCON_DTYPE of src[0]), for the support table; NULL: as the op's. */
+    uint32_t (*dtypes)(int32_t op);
     const mascon_kernel *const *kernels; /* MASCON_OP_COUNT of them; NULL: not offered */
 } mascon_backend;
+
+/* What a backend in a library of its own may call. */
+typedef struct mascon_host {
+    uint32_t abi;  /* MASCON_BACKEND_ABI */
+    uint32_t size; /* sizeof(mascon_host) */
+    uint64_t ops_hash;
+    /* masconI_fail_at and masconI_hint with finished texts; op < 0: none yet */
+    mascon_status (*fail)(const char *file, int line, mascon_status code, int32_t op,
+                          int32_t native, const char *text);
+    mascon_status (*hint)(const char *text);
+    const char *(*op_name)(int32_t op);
+    /* The core's caching allocator: blocks of a device, in the order of its stream. */
+    mascon_status (*alloc)(int32_t device, size_t bytes, void **out);
+    void (*free)(int32_t device, void *block, size_t bytes);
+    int32_t (*setting)(int32_t which); /* mascon_setting */
+    /* The tensor's storage and how often it was written: equal answers, equal values. */
+    void (*identity)(const mascon_tensor *t, uint64_t *storage, int64_t *version);
+} mascon_host;
+
+/* The one function that such a library exports, under the name mascon_backend_entry. host stays valid.
+ * NULL where the two do not fit together. */
+typedef const mascon_backend *mascon_backend_opener(const mascon_host *host);
 
 /* ---- Errors, for kernels and shape rules ---- */
 
@@ -93,6 +140,12 @@ mascon_status masconI_fail_at(const char *file, int line, mascon_status code, co
 #define masconI_fail(code, ...) masconI_fail_at(__FILE__, __LINE__, code, __VA_ARGS__)
 /* Adds the hint to the record just filled; returns its code. */
 mascon_status masconI_hint(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Returns from the function with a sentence where an argument that must be there is NULL. */
+#define MASCON_NEED(argument)                                                        \
+    do {                                                                             \
+        if (!(argument)) return masconI_fail(MASCON_E_ARG, "%s is NULL", #argument); \
+    } while (0)
 
 /* Returns from the function with the status where it is not MASCON_OK. */
 #define MASCON_TRY(expression)                          \
@@ -109,5 +162,9 @@ mascon_status masconI_hint(const char *format, ...) __attribute__((format(printf
  * must depend on i alone. A nested call, or one that finds the pool busy, runs its slices itself. */
 void masconI_parallel(int64_t n, void (*slice)(void *context, int64_t i, int thread),
                       void *context);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

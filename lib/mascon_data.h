@@ -51,6 +51,7 @@ MASCON_API const char *mascon_image_library(int32_t format);
 typedef struct mascon_source mascon_source;
 typedef struct mascon_pipeline mascon_pipeline;
 typedef struct mascon_loader mascon_loader;
+typedef struct mascon_upload mascon_upload;
 
 /* ---- Sources ----------------------------------------------------------------------------- */
 
@@ -165,6 +166,9 @@ MASCON_API mascon_status mascon_loader_new(mascon_loader **out, mascon_source *s
 MASCON_API void mascon_loader_seed(mascon_loader *loader, uint64_t seed, uint64_t epoch);
 /* Whether a row whose file cannot be read is left out of its batch instead of failing it. */
 MASCON_API void mascon_loader_skip(mascon_loader *loader, int32_t skip);
+/* Whether batches lie in page-locked memory, which a GPU copies from beside its computing. Ignored where
+ * there is no CUDA device. */
+MASCON_API void mascon_loader_pin(mascon_loader *loader, int32_t pin);
 /* The number of the next batch of the epoch. */
 MASCON_API int64_t mascon_loader_position(const mascon_loader *loader);
 /* The rows that were left out of the batches read so far in this epoch, and why. Borrowed until the
@@ -185,6 +189,20 @@ MASCON_API void mascon_loader_stop(mascon_loader *loader);
 MASCON_API double mascon_loader_waited(const mascon_loader *loader);
 /* Ends the threads, too. NULL is allowed. */
 MASCON_API void mascon_loader_release(mascon_loader *loader);
+
+/* ---- Uploads ----------------------------------------------------------------------------- */
+
+/* A copy of a CPU tensor in page-locked memory; where there is no CUDA device, t itself (retained). */
+MASCON_API mascon_status mascon_tensor_pin(mascon_tensor *t, mascon_tensor **out);
+/* Begins to copy n (1..8) CPU tensors to a CUDA device while it computes on: dst are the tensors there,
+ * owned, which must not be used before mascon_upload_use. Sources should be page-locked; others are
+ * copied to such memory first. */
+MASCON_API mascon_status mascon_upload_new(mascon_upload **out, mascon_tensor *const *src,
+                                           int32_t n, int32_t device, mascon_tensor **dst);
+/* What the device is given from now on waits for the copies; the caller does not. */
+MASCON_API mascon_status mascon_upload_use(mascon_upload *upload);
+/* Waits until the copies are done and lets their sources go. NULL is allowed. */
+MASCON_API void mascon_upload_release(mascon_upload *upload);
 
 /* ---- Files ------------------------------------------------------------------------------- */
 

@@ -157,6 +157,20 @@ describe("modes", function()
     m.detect_anomaly(false)
     assert.is_truthy(err:find("gradient of sqrt", 1, true), err)
     assert.is_truthy(err:find("autograd_spec.lua:", 1, true), err)
+    assert.is_falsy(err:find("arose", 1, true), err)
+  end)
+
+  it("detect_anomaly names where the first such value arose", function() -- D49
+    m.detect_anomaly(true)
+    local x = leaf { -1, 1 }
+    local _, err = pcall(function()
+      local y = (x * 2):log()
+      local z = y * y
+      z:sum():backward()
+    end)
+    m.detect_anomaly(false)
+    assert.is_truthy(err:find("gradient of mul", 1, true), err)
+    assert.is_truthy(err:find("; first non%-finite value arose in log %([^)]*autograd_spec.lua:%d+%)"), err)
   end)
 end)
 

@@ -463,7 +463,7 @@ describe("completion", function()
 
   it("looks at the lines before", function()
     local found = complete.candidates("  pad", "nn.Conv2d(3, 8, {kernel_size = 3,", terminal.files)
-    assert.same({ "padding" }, found.list)
+    assert.same({ "padding", "padding_mode" }, found.list)
   end)
 
   it("offers no option twice", function()

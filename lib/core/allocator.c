@@ -10,8 +10,12 @@
  *     could not be read here) and masconI_free must be told the same size
  *   - live_rounded + cached is exactly what was taken from the backend
  *   - that sum grows only on a raw allocation, and there it is held within a quarter more than the
- *     recent high-water mark of live memory: what has gone out of use longest goes back first
+ *     recent high-water mark of live memory (on a device within twice): what has gone out of use
+ *     longest goes back first
  *   - no lock is held while the backend allocates or frees
+ *   - a device's blocks are reused in the order of its stream: who frees a block has given the device
+ *     all work on it, and who gets it next gives it more. Copies beside that stream join it before their
+ *     block is freed (core/upload.c)
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -27,13 +31,15 @@ enum {
     FIRST_DOUBLING = 10, /* 2^10 = SMALL_LIMIT */
     STEPS_PER_DOUBLING = 8,
     CLASSES = SMALL_CLASSES + (62 - FIRST_DOUBLING) * STEPS_PER_DOUBLING,
-    DEVICE_TYPES = 2,
+    DEVICE_TYPES = 3, /* the CPU, CUDA, page-locked memory of the host */
     DEVICE_INDICES = 16,
     POISON = 0xff /* a NaN in every floating type, -1 in the signed ones */
 };
 
 #define MAX_REQUEST ((size_t)1 << 61)
 #define SLACK ((int64_t)32 << 20)
+/* Giving a block back waits for everything that the device was given: there more is kept. */
+#define SLACK_OF_DEVICE ((int64_t)1 << 30)
 /* The high-water mark is that of the last two windows of this many requests, so memory that a
  * program needed once is given back while it goes on with less. */
 #define WINDOW 32768
@@ -150,10 +156,11 @@ static void trim(arena *a, int32_t device, int64_t limit) {
     }
 }
 
-static int64_t cache_limit(const arena *a) {
+static int64_t cache_limit(const arena *a, int32_t device) {
     int64_t high = a->high > a->high_before ? a->high : a->high_before;
     if (high < a->live_rounded) high = a->live_rounded; /* with what is being asked for now */
-    return high + high / 4 + SLACK;
+    if (device == MASCON_DEVICE_CPU) return high + high / 4 + SLACK;
+    return 2 * high + SLACK_OF_DEVICE;
 }
 
 void mascon_empty_cache(int32_t device) {
@@ -222,7 +229,7 @@ static int can_give(arena *a, int32_t device, int64_t size, int64_t *available) 
 /* A block from the backend. Called with the lock held and the size counted as live; lets go of the
  * lock meanwhile. */
 static mascon_status raw_alloc(arena *a, int32_t device, size_t bytes, size_t size, void **out) {
-    trim(a, device, cache_limit(a));
+    trim(a, device, cache_limit(a, device));
     int64_t available = 0;
     for (int attempt = 0; attempt < 2; attempt++) {
         if (can_give(a, device, (int64_t)size, &available)) {
@@ -247,7 +254,7 @@ static void next_window(arena *a, int32_t device) {
     a->window_end = a->requests + WINDOW;
     a->high_before = a->high;
     a->high = a->live_rounded;
-    if (a->backend != NULL) trim(a, device, cache_limit(a));
+    if (a->backend != NULL) trim(a, device, cache_limit(a, device));
 }
 
 /* Whether a test wants this request to fail: the n-th (n), or the n-th and all after it (-n). */
@@ -331,9 +338,19 @@ void masconI_free(int32_t device, void *block, size_t bytes) {
     if (block != NULL) a->backend->free(device, block); /* no memory even for the list */
 }
 
+int masconI_alloc_held(int32_t device) {
+    arena *a = arena_of(device);
+    if (a == NULL) return 0;
+    pthread_mutex_lock(&a->lock);
+    int held = a->live_rounded + a->cached > 0;
+    pthread_mutex_unlock(&a->lock);
+    return held;
+}
+
 /* ---- Figures ---- */
 
 mascon_status mascon_memory(int32_t device, int64_t *out) {
+    MASCON_NEED(out);
     memset(out, 0, MASCON_MEMORY_COUNT * sizeof *out);
     const mascon_backend *backend;
     MASCON_TRY(masconI_backend(device, &backend));
@@ -361,6 +378,7 @@ void mascon_reset_peak_memory(int32_t device) {
 }
 
 void mascon_memory_report(int32_t device, char *text, size_t size) {
+    if (!text) return;
     masconI_storage_report(device, text, size);
 }
 

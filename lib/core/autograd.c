@@ -184,6 +184,17 @@ static void attach(masconI_node *node, mascon_tensor *y, int32_t i) {
     y->origin = NULL;
 }
 
+/* Under anomaly detection: whether what the call made is finite. */
+static mascon_status look_at_outputs(masconI_node *node, const mascon_call *call) {
+    for (int i = 0; i < call->n_dst && !node->not_finite; i++) {
+        double bad = 0;
+        if (!masconI_is_float(call->dst[i]->view.dtype)) continue;
+        MASCON_TRY(masconI_count_not_finite(call->dst[i], &bad));
+        node->not_finite = bad != 0;
+    }
+    return MASCON_OK;
+}
+
 mascon_status masconI_record(const mascon_op *op, const mascon_call *call,
                              const masconI_before *before) {
     masconI_node *node;
@@ -198,6 +209,9 @@ mascon_status masconI_record(const mascon_op *op, const mascon_call *call,
     node->call.flags = 0;
     node->call.generator = NULL;
     mascon_status status = save_tensors(node, call, before);
+    if (status == MASCON_OK && call->flags & MASCON_CALL_ANOMALY) {
+        status = look_at_outputs(node, call);
+    }
     if (status == MASCON_OK) {
         for (int32_t i = 0; i < n_inputs; i++) {
             connect(node, i, call->n_list > 0 ? call->list[i] : call->src[i]);
@@ -212,7 +226,10 @@ mascon_status masconI_record(const mascon_op *op, const mascon_call *call,
 
 mascon_status mascon_node_new(uint64_t id, mascon_tensor **inputs, int32_t n_inputs,
                               mascon_tensor **outputs, int32_t n_outputs) {
+    MASCON_NEED(outputs);
+    if (n_inputs > 0) MASCON_NEED(inputs);
     masconI_node *node;
+    MASCON_TRY(masconI_check_recording(NULL, "a function with a backward in Lua"));
     if (n_outputs < 1 || n_outputs > MASCON_MAX_DST) {
         return masconI_fail(MASCON_E_ARG, "a function may have 1 to %d outputs, not %d",
                             MASCON_MAX_DST, n_outputs);

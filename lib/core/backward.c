@@ -182,7 +182,7 @@ static mascon_status run_gradient(masconI_node *node, mascon_tensor **dx) {
     return node->op->grad(&g);
 }
 
-static mascon_status count_not_finite(mascon_tensor *t, double *count) {
+mascon_status masconI_count_not_finite(mascon_tensor *t, double *count) {
     mascon_tensor *finite, *sum;
     MASCON_TRY(masconI_emit(MASCON_OP_isfinite, &finite, 1, &t, NULL));
     mascon_status status = masconI_emit(MASCON_OP_sum, &sum, 1, &finite, NULL);
@@ -194,18 +194,34 @@ static mascon_status count_not_finite(mascon_tensor *t, double *count) {
     return status;
 }
 
-static mascon_status check_finite(const masconI_node *node, mascon_tensor **dx) {
+/* "; first non-finite value arose in log (loss.lua:12)", or nothing: the oldest recorded call of the
+ * graph whose result had such values. */
+static void first_not_finite(const mascon_backward *b, char *text, size_t size) {
+    text[0] = 0;
+    for (int64_t i = b->count - 1; i >= 0; i--) {
+        const masconI_node *node = b->nodes[i];
+        if (!node->not_finite || !node->op) continue;
+        snprintf(text, size, "; first non-finite value arose in %s%s%s%s", node->op->name,
+                 node->origin ? " (" : "", node->origin ? node->origin : "",
+                 node->origin ? ")" : "");
+        return;
+    }
+}
+
+static mascon_status check_finite(const mascon_backward *b, const masconI_node *node,
+                                  mascon_tensor **dx) {
     for (int32_t i = 0; i < node->n_inputs; i++) {
         double bad = 0;
         if (!dx[i]) continue;
-        MASCON_TRY(count_not_finite(dx[i], &bad));
+        MASCON_TRY(masconI_count_not_finite(dx[i], &bad));
         if (bad == 0) continue;
-        char name[32];
+        char name[32], first[256];
+        first_not_finite(b, first, sizeof first);
         return masconI_fail(
             MASCON_E_STATE, "gradient of %s (input %s) has %.0f values that are not finite%s%s%s",
             node->op ? node->op->name : "a function",
             node->op ? masconI_input_name(node->call.op, i, name) : "", bad,
-            node->origin ? "; recorded at " : "", node->origin ? node->origin : "", "");
+            node->origin ? "; recorded at " : "", node->origin ? node->origin : "", first);
     }
     return MASCON_OK;
 }
@@ -220,7 +236,7 @@ static void clear_grads(masconI_node *node) {
 /* Distributes dx (all taken over) and closes the node. */
 static mascon_status finish_node(mascon_backward *b, masconI_node *node, mascon_tensor **dx) {
     mascon_status status = MASCON_OK;
-    if (b->flags & MASCON_BACKWARD_ANOMALY) status = check_finite(node, dx);
+    if (b->flags & MASCON_BACKWARD_ANOMALY) status = check_finite(b, node, dx);
     for (int32_t i = 0; i < node->n_inputs; i++) {
         if (!dx[i]) continue;
         if (status == MASCON_OK && node->need[i]) {
@@ -336,6 +352,8 @@ static mascon_status begin(mascon_backward *b, mascon_tensor *grad) {
 
 mascon_status mascon_backward_begin(mascon_backward **out, mascon_tensor *root, mascon_tensor *grad,
                                     mascon_tensor **inputs, int32_t n_inputs, int32_t flags) {
+    MASCON_NEED(out);
+    MASCON_NEED(root);
     mascon_status status = check_root(root, grad);
     mascon_backward *b = status == MASCON_OK ? calloc(1, sizeof *b) : NULL;
     if (status == MASCON_OK && !b) status = masconI_fail(MASCON_E_OOM, "no memory for backward");
@@ -368,6 +386,9 @@ mascon_status mascon_backward_begin(mascon_backward **out, mascon_tensor *root, 
 }
 
 mascon_status mascon_backward_next(mascon_backward *b, int32_t *what, uint64_t *id) {
+    MASCON_NEED(b);
+    MASCON_NEED(what);
+    MASCON_NEED(id);
     mascon_status status = MASCON_OK;
     *what = MASCON_BACKWARD_DONE;
     *id = 0;
@@ -407,6 +428,8 @@ mascon_status mascon_backward_next(mascon_backward *b, int32_t *what, uint64_t *
 }
 
 mascon_status mascon_backward_host_grad(mascon_backward *b, int32_t index, mascon_tensor **out) {
+    MASCON_NEED(b);
+    MASCON_NEED(out);
     if (!b->waiting || index < 0 || index >= MASCON_MAX_DST) {
         return masconI_fail(MASCON_E_STATE, "no function waits for a gradient %d", index + 1);
     }
@@ -416,6 +439,7 @@ mascon_status mascon_backward_host_grad(mascon_backward *b, int32_t index, masco
 }
 
 mascon_status mascon_backward_host_give(mascon_backward *b, int32_t index, mascon_tensor *grad) {
+    MASCON_NEED(b);
     if (!b->waiting || index < 0 || index >= b->nodes[b->at]->n_inputs) {
         return masconI_fail(MASCON_E_STATE, "no function waits for gradient %d", index + 1);
     }
@@ -429,6 +453,8 @@ mascon_status mascon_backward_host_give(mascon_backward *b, int32_t index, masco
 }
 
 mascon_status mascon_backward_result(mascon_backward *b, int32_t index, mascon_tensor **out) {
+    MASCON_NEED(b);
+    MASCON_NEED(out);
     if (index < 0 || index >= b->n_inputs) {
         return masconI_fail(MASCON_E_ARG, "no input %d was asked for", index + 1);
     }

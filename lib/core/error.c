@@ -338,4 +338,5 @@ void masconI_error_decorate(const mascon_call *call) {
     }
     put_inputs(&t, in, n, width);
     if (options) put_options(&t, op, call, width);
+    masconI_log_error();
 }

@@ -17,6 +17,8 @@
 EMBED(masconI_header_core, "mascon.h");
 EMBED(masconI_header_io, "mascon_io.h");
 EMBED(masconI_header_data, "mascon_data.h");
+EMBED(masconI_header_model, "mascon_model.h");
+EMBED(masconI_header_host, "mascon_host.h");
 
 static char *text;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -31,13 +33,15 @@ static char *append_part(char *at, const char *header) {
 }
 
 static void cut(void) {
-    const char *headers[] = {masconI_header_core, masconI_header_io, masconI_header_data};
+    const char *headers[] = {masconI_header_core, masconI_header_io, masconI_header_data,
+                             masconI_header_model, masconI_header_host};
+    enum { HEADERS = sizeof headers / sizeof headers[0] };
     size_t size = 1;
-    for (int i = 0; i < 3; i++) size += strlen(headers[i]);
+    for (int i = 0; i < HEADERS; i++) size += strlen(headers[i]);
     text = malloc(size);
     if (!text) return;
     char *at = text;
-    for (int i = 0; i < 3; i++) at = append_part(at, headers[i]);
+    for (int i = 0; i < HEADERS; i++) at = append_part(at, headers[i]);
     *at = 0;
 }
 

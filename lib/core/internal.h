@@ -22,6 +22,7 @@ typedef struct masconI_signature {
     int32_t n_inputs, n_outputs; /* of a list op: groups */
     uint32_t required;           /* bit per input */
     uint32_t hidden;             /* bit per output that Lua does not return */
+    uint32_t weights;            /* bit per input named weight or bias */
     uint32_t save_src, save_dst; /* bits of what grad needs; bit 0 of save_src for a whole list */
 } masconI_signature;
 
@@ -39,9 +40,12 @@ struct masconI_storage {
     size_t bytes;
     uint64_t anchor; /* foreign memory: queued when the storage dies; 0: the allocator's block */
     int32_t device;
-    int32_t writer;                   /* the op that wrote last, for messages */
-    uint8_t foreign;                  /* from_blob: never freed here, never packed into a cache */
-    uint64_t id;                      /* unique for the process: caches are keyed by it */
+    int32_t writer;               /* the op that wrote last, for messages */
+    uint8_t foreign;              /* from_blob: never freed here, never packed into a cache */
+    uint64_t id;                  /* unique for the process: caches are keyed by it */
+    struct masconI_twin *twin;    /* its copy for autocast (core/autocast.c), or NULL */
+    void (*release)(void *owner); /* foreign memory that knows whom to tell (core/dlpack.c) */
+    void *owner;
     masconI_storage *next, *previous; /* list of live storages of a device, for the report */
 };
 
@@ -55,6 +59,12 @@ void masconI_storage_release(masconI_storage *s);
 mascon_status masconI_anchor_push(uint64_t anchor);
 /* Lines of the largest live storages of a device; text may be cut at size bytes. */
 void masconI_storage_report(int32_t device, char *text, size_t size);
+
+/* A storage in page-locked memory of the host has this device; its tensors are on the CPU. */
+enum { MASCONI_DEVICE_PINNED = 512 };
+/* As masconI_tensor_dense on the CPU, in page-locked memory (core/upload.c). */
+mascon_status masconI_tensor_pinned(mascon_tensor **out, const struct mascon_meta *meta,
+                                    int32_t layout);
 
 /* ---- Allocator (core/allocator.c): caching, size bins, over a backend's raw blocks ---- */
 
@@ -84,6 +94,7 @@ struct mascon_tensor {
     uint8_t inference;     /* made under inference_mode */
     int32_t output;        /* which output of node */
     int64_t offset;        /* of view.data in the storage, in elements */
+    uint8_t host_shared;   /* a host holds this header too (mascon_push_tensor) */
     masconI_storage *storage; /* NULL: meta (shape only) or released */
     masconI_node *node;       /* who made it; NULL for leaves */
     mascon_tensor *grad;      /* leaves only */
@@ -145,13 +156,17 @@ struct masconI_node {
         int32_t is_output;
     } * saved;
     int32_t n_saved;
-    uint8_t freed; /* an earlier backward took what was saved */
+    uint8_t freed;      /* an earlier backward took what was saved */
+    uint8_t not_finite; /* under anomaly detection: an output has such values */
     char *origin;
     /* during a backward pass */
     mascon_backward *pass;
     mascon_tensor *grads[MASCON_MAX_DST];
     mascon_meta outputs[MASCON_MAX_DST];
 };
+
+/* How many values of t are not finite (core/backward.c). */
+mascon_status masconI_count_not_finite(mascon_tensor *t, double *count);
 
 /* What recording needs to know from before the kernel ran: versions of the inputs. */
 typedef struct masconI_before {
@@ -180,12 +195,68 @@ uint64_t masconI_next_id(void);
 
 /* The backend of a device, opened on first use. Fails as D11, D12. */
 mascon_status masconI_backend(int32_t device, const mascon_backend **out);
-/* The kernel that serves this call on the device (dst views hold the inferred shapes). */
+/* The kernel that serves this call on the device (dst views hold the inferred shapes); NULL in *out
+ * where masconI_widen must. */
 mascon_status masconI_kernel(int32_t device, const mascon_call *call, mascon_wish *wish,
                              const mascon_kernel **out);
 extern const mascon_backend masconI_backend_cpu, masconI_backend_reference;
 /* "cpu", "cuda:1" */
 const char *masconI_device_text(int32_t device, char buffer[16]);
+
+/* ---- 16-bit floats over float32 (core/widen.c) ---- */
+
+/* Whether a call that no kernel of the CPU serves is to run on float32 copies of its 16-bit inputs. */
+int masconI_widens(const mascon_call *call);
+/* Runs it so: fills dst (metas, or given tensors) and writes back the inputs named by the bits of
+ * `writes`. *used names the kernel, for the profile. */
+mascon_status masconI_widen(mascon_call *call, uint32_t writes, const char **used);
+/* A flag of its float32 call where the call itself will be recorded: shape rules see a call that is
+ * (max_pool2d then has one output more), yet nothing is. */
+enum { MASCON_CALL_WIDE = 1 << 30 };
+/* mascon_invoke without its profile row and without decorating errors. */
+mascon_status masconI_perform(mascon_call *call, const char **kernel);
+
+/* ---- What a host brings (core/host.c) ---- */
+
+/* Where the host has an allocator: 1 and a block (or NULL), or 1 and the block given back. Else 0. */
+int masconI_own_alloc(size_t bytes, void **out);
+int masconI_own_free(void *block);
+/* Whether blocks of the device are live (core/allocator.c). */
+int masconI_alloc_held(int32_t device);
+/* Hands the last error, and a call that has succeeded, to the host's log function. */
+void masconI_log_error(void);
+void masconI_log_call(const mascon_call *call);
+void masconI_log(int32_t level, const char *text);
+extern atomic_int masconI_log_level;
+
+/* ---- Recording (core/record.c) ---- */
+
+/* Recorders that are active, of all threads, and whether calls are logged. */
+extern atomic_int masconI_recordings;
+/* mascon_invoke while there are some, and without them. */
+mascon_status masconI_recorder_invoke(mascon_call *call);
+mascon_status masconI_invoke_now(mascon_call *call);
+/* Fails where this thread records and the values of t were given or made in the recording (NULL: in any
+ * case): "reading its values cannot be recorded". */
+mascon_status masconI_recorder_refuse(const mascon_tensor *t, const char *what);
+static inline mascon_status masconI_check_recording(const mascon_tensor *t, const char *what) {
+    return atomic_load_explicit(&masconI_recordings, memory_order_relaxed)
+               ? masconI_recorder_refuse(t, what)
+               : MASCON_OK;
+}
+/* Checks the given options of a call against its op's row and fills in the others. */
+mascon_status masconI_fill_options(mascon_call *call);
+
+/* ---- Autocast (core/autocast.c) ---- */
+
+/* The type that a call under autocast wants its float32 and 16-bit inputs in; -1: leave them. */
+int32_t masconI_autocast_dtype(const mascon_call *call);
+/* Whether this input is one of those and is not in that type. */
+int masconI_autocast_changes(const mascon_tensor *t, int32_t dtype);
+/* The kept 16-bit copy of a weight, recorded as its cast; NULL in *out where it can have none. */
+mascon_status masconI_autocast_weight(mascon_tensor *t, int32_t dtype, int32_t flags,
+                                      mascon_tensor **out);
+void masconI_twin_free(struct masconI_twin *twin);
 
 /* ---- Errors (core/error.c) ---- */
 

@@ -6,7 +6,9 @@
  */
 #include <math.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/internal.h"
 
@@ -18,6 +20,7 @@ typedef struct work {
     int in_place;                             /* dst[0] == src[0] */
     mascon_tensor *casts[MASCON_MAX_SRC];     /* promoted inputs, owned */
     mascon_tensor *given_src[MASCON_MAX_SRC]; /* as the caller passed them */
+    mascon_tensor **list, **given_list;       /* the list with casts in it, owned, or NULL */
     mascon_tensor *given_dst[MASCON_MAX_DST];
     int32_t device;
     mascon_meta meta[MASCON_MAX_DST];
@@ -132,19 +135,68 @@ static mascon_status check_dtype(const work *w) {
     return masconI_hint("%s:to(\"float32\")", name);
 }
 
-/* Replaces input i by its conversion to dtype, through an ordinary recorded call. */
+/* *out = t in another dtype, through an ordinary recorded call. */
+static mascon_status cast(mascon_call *call, mascon_tensor *t, int32_t dtype, mascon_tensor **out) {
+    mascon_call inner;
+    masconI_call_init(&inner, MASCON_OP_cast);
+    inner.n_src = 1;
+    inner.src[0] = t;
+    inner.flags = call->flags;
+    masconI_call_set(&inner, "dtype", dtype);
+    MASCON_TRY(mascon_invoke(&inner));
+    *out = inner.dst[0];
+    call->gc_debt += inner.gc_debt;
+    return MASCON_OK;
+}
+
+/* Input i becomes t, which is owned. */
+static void replace_input(work *w, int i, mascon_tensor *t) {
+    mascon_tensor_release(w->casts[i]);
+    w->casts[i] = w->call->src[i] = t;
+}
+
+/* Replaces input i by its conversion to dtype. */
 static mascon_status cast_input(work *w, int i, int32_t dtype) {
+    mascon_tensor *t = w->call->src[i];
+    if (t->view.dtype == dtype) return MASCON_OK;
+    MASCON_TRY(cast(w->call, t, dtype, &t));
+    replace_input(w, i, t);
+    return MASCON_OK;
+}
+
+static mascon_status autocast_list(work *w, int32_t dtype) {
     mascon_call *call = w->call;
-    if (call->src[i]->view.dtype == dtype) return MASCON_OK;
-    mascon_call cast;
-    masconI_call_init(&cast, MASCON_OP_cast);
-    cast.n_src = 1;
-    cast.src[0] = call->src[i];
-    cast.flags = call->flags;
-    masconI_call_set(&cast, "dtype", dtype);
-    MASCON_TRY(mascon_invoke(&cast));
-    w->casts[i] = call->src[i] = cast.dst[0];
-    call->gc_debt += cast.gc_debt;
+    int64_t i = 0;
+    while (i < call->n_list && !masconI_autocast_changes(call->list[i], dtype)) i++;
+    if (i == call->n_list) return MASCON_OK;
+    w->list = calloc((size_t)call->n_list, sizeof *w->list);
+    if (!w->list) return masconI_fail(MASCON_E_OOM, "no memory for a list of tensors");
+    memcpy(w->list, call->list, (size_t)call->n_list * sizeof *w->list);
+    call->list = w->list;
+    for (; i < call->n_list; i++) {
+        if (!masconI_autocast_changes(w->list[i], dtype)) continue;
+        MASCON_TRY(cast(call, w->list[i], dtype, &w->list[i]));
+    }
+    return MASCON_OK;
+}
+
+static mascon_status autocast(work *w) {
+    mascon_call *call = w->call;
+    const int32_t dtype = masconI_autocast_dtype(call);
+    if (dtype < 0) return MASCON_OK;
+    if (call->n_list > 0) return autocast_list(w, dtype);
+    for (int i = 0; i < call->n_src; i++) {
+        if (w->op->uncast >> i & 1 || !masconI_autocast_changes(call->src[i], dtype)) continue;
+        mascon_tensor *twin = NULL;
+        if (masconI_is_half(dtype) && w->signature->weights >> i & 1) {
+            MASCON_TRY(masconI_autocast_weight(call->src[i], dtype, call->flags, &twin));
+        }
+        if (twin) {
+            replace_input(w, i, twin);
+        } else {
+            MASCON_TRY(cast_input(w, i, dtype));
+        }
+    }
     return MASCON_OK;
 }
 
@@ -311,8 +363,14 @@ static mascon_status run_with_workspace(const mascon_kernel *kernel, mascon_call
                                         int32_t device) {
     mascon_exec exec = {0};
     size_t bytes = kernel->workspace ? kernel->workspace(call) : 0;
+    const mascon_backend *backend;
+    MASCON_TRY(masconI_backend(device, &backend));
     if (bytes) MASCON_TRY(masconI_alloc(device, bytes, &exec.workspace));
-    mascon_status status = kernel->run(call, &exec);
+    mascon_status status = backend->begin ? backend->begin(device, call, &exec) : MASCON_OK;
+    if (status == MASCON_OK) {
+        status = kernel->run(call, &exec);
+        if (backend->end) status = backend->end(device, call, status);
+    }
     if (bytes) masconI_free(device, exec.workspace, bytes);
     return status;
 }
@@ -328,6 +386,7 @@ static mascon_status run_kernel(work *w, const char **used) {
         if (!call->dst[i]) status = masconI_tensor_meta(&call->dst[i], &w->meta[i], w->device);
     }
     if (status == MASCON_OK) status = masconI_kernel(w->device, call, &wish, &kernel);
+    if (status == MASCON_OK && !kernel) return masconI_widen(call, w->meta[0].writes, used);
     memcpy(source, call->src, sizeof source);
     for (int i = 0; i < call->n_src && status == MASCON_OK; i++) {
         if (!call->src[i] || (w->in_place && i == 0)) continue;
@@ -423,6 +482,9 @@ static mascon_status run_call(work *w, const char **kernel) {
     mascon_call *call = w->call;
     MASCON_TRY(fill_options(w->op, call));
     MASCON_TRY(check_inputs(w));
+    if (call->flags & MASCON_CALL_AUTOCAST && w->op->flags & MASCON_CAST_ANY) {
+        MASCON_TRY(autocast(w));
+    }
     if (w->op->flags & (MASCON_OPF_PROMOTE | MASCON_OPF_FLOAT)) MASCON_TRY(promote(w));
     MASCON_TRY(check_dtype(w));
     if (w->op->flags & MASCON_OPF_CREATES) {
@@ -457,38 +519,74 @@ static mascon_status run_call(work *w, const char **kernel) {
         MASCON_TRY(run_kernel(w, kernel));
         note_writes(w);
     }
-    return masconI_will_record(call) ? masconI_record(w->op, call, &w->before) : MASCON_OK;
+    if (call->flags & MASCON_CALL_WIDE || !masconI_will_record(call)) return MASCON_OK;
+    return masconI_record(w->op, call, &w->before);
+}
+
+static void drop_list(work *w) {
+    mascon_call *call = w->call;
+    call->list = w->given_list;
+    for (int64_t i = 0; i < call->n_list; i++) {
+        if (w->list[i] != call->list[i]) mascon_tensor_release(w->list[i]);
+    }
+    free(w->list);
+}
+
+mascon_status masconI_perform(mascon_call *call, const char **kernel) {
+    work w = {.call = call, .op = masconI_ops[call->op], .device = -1};
+    w.signature = &masconI_signatures[call->op];
+    w.in_place = call->dst[0] && call->n_src > 0 && call->dst[0] == call->src[0];
+    memcpy(w.given_src, call->src, sizeof w.given_src);
+    memcpy(w.given_dst, call->dst, sizeof w.given_dst);
+    w.given_list = call->list;
+    call->gc_debt = 0;
+    mascon_status status = run_call(&w, kernel);
+    memcpy(call->src, w.given_src, sizeof w.given_src);
+    if (w.list) drop_list(&w);
+    for (int i = 0; i < MASCON_MAX_DST && status != MASCON_OK; i++) {
+        if (call->dst[i] != w.given_dst[i]) mascon_tensor_release(call->dst[i]);
+        call->dst[i] = w.given_dst[i];
+    }
+    for (int i = 0; i < call->n_src; i++) mascon_tensor_release(w.casts[i]);
+    return status;
 }
 
 static _Thread_local int64_t nested_time; /* spent in calls made by the running call */
 
 mascon_status mascon_invoke(mascon_call *call) {
+    MASCON_NEED(call);
+    if (atomic_load_explicit(&masconI_recordings, memory_order_relaxed)) {
+        return masconI_recorder_invoke(call);
+    }
+    return masconI_invoke_now(call);
+}
+
+/* The threads that computed before the fork do not exist here, and what they were doing is lost. */
+static mascon_status after_fork(const mascon_call *call) {
+    mascon_status status =
+        masconI_fail(MASCON_E_STATE,
+                     "process was forked after compute began (pid %d -> %d); load "
+                     "in the child instead",
+                     masconI_threads_forked(), (int)getpid());
+    masconI_error_decorate(call);
+    return status;
+}
+
+mascon_status masconI_invoke_now(mascon_call *call) {
     if (mascon_interrupted()) return masconI_fail(MASCON_E_INTERRUPTED, "interrupted");
     MASCON_TRY(masconI_registry_check());
     if (call->op < 0 || call->op >= MASCON_OP_COUNT || call->n_src < 0 ||
         call->n_src > MASCON_MAX_SRC) {
         return masconI_fail(MASCON_E_ARG, "no such operation: %d", call->op);
     }
+    if (call->n_list > 0) MASCON_NEED(call->list);
+    if (masconI_threads_forked()) return after_fork(call);
     int profiling = atomic_load_explicit(&masconI_profiling, memory_order_relaxed);
     int64_t begun = profiling ? mascon_now() : 0, outer = nested_time;
     nested_time = 0;
-    work w = {.call = call, .op = masconI_ops[call->op], .device = -1};
     const char *kernel = NULL;
-    w.signature = &masconI_signatures[call->op];
-    w.in_place = call->dst[0] && call->n_src > 0 && call->dst[0] == call->src[0];
-    memcpy(w.given_src, call->src, sizeof w.given_src);
-    memcpy(w.given_dst, call->dst, sizeof w.given_dst);
-    call->gc_debt = 0;
-    mascon_status status = run_call(&w, &kernel);
-    memcpy(call->src, w.given_src, sizeof w.given_src);
-    if (status != MASCON_OK) {
-        for (int i = 0; i < MASCON_MAX_DST; i++) {
-            if (call->dst[i] != w.given_dst[i]) mascon_tensor_release(call->dst[i]);
-            call->dst[i] = w.given_dst[i];
-        }
-        masconI_error_decorate(call);
-    }
-    for (int i = 0; i < call->n_src; i++) mascon_tensor_release(w.casts[i]);
+    mascon_status status = masconI_perform(call, &kernel);
+    if (status != MASCON_OK) masconI_error_decorate(call);
     if (profiling) {
         int64_t total = mascon_now() - begun;
         masconI_profile_add(call->op, total - nested_time, call->gc_debt, kernel);
@@ -498,7 +596,7 @@ mascon_status mascon_invoke(mascon_call *call) {
 }
 
 int masconI_will_record(const mascon_call *call) {
-    if (!(call->flags & MASCON_CALL_GRAD)) return 0;
+    if (!(call->flags & MASCON_CALL_GRAD)) return (call->flags & MASCON_CALL_WIDE) != 0;
     if (masconI_ops[call->op]->flags & (MASCON_OPF_NO_GRAD | MASCON_OPF_BACKWARD)) return 0;
     for (int i = 0; i < call->n_src; i++) {
         if (masconI_needs_grad(call->src[i])) return 1;
@@ -507,6 +605,10 @@ int masconI_will_record(const mascon_call *call) {
         if (masconI_needs_grad(call->list[i])) return 1;
     }
     return 0;
+}
+
+mascon_status masconI_fill_options(mascon_call *call) {
+    return fill_options(masconI_ops[call->op], call);
 }
 
 /* ---- Emitting calls from C ---- */

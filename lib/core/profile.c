@@ -77,6 +77,7 @@ void masconI_profile_conversion(int32_t op, int input) {
 }
 
 void mascon_profile_row(int32_t op, int64_t *out, const char **kernel) {
+    if (!out) return;
     memset(out, 0, MASCON_PROFILE_COUNT * sizeof *out);
     if (kernel != NULL) *kernel = NULL;
     if (op < 0 || op >= MASCON_OP_COUNT) return;

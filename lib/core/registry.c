@@ -121,6 +121,10 @@ static void parse_row(int32_t i) {
     const char *p = op->inputs, *word;
     for (; (word = next_word(&p, &length, &mark)); s->n_inputs++) {
         if (mark == ' ') s->required |= 1u << s->n_inputs;
+        if ((length == 6 && memcmp(word, "weight", 6) == 0) ||
+            (length == 4 && memcmp(word, "bias", 4) == 0)) {
+            s->weights |= 1u << s->n_inputs;
+        }
         if (op->saves && has_word(op->saves, word, length)) s->save_src |= 1u << s->n_inputs;
     }
     for (p = op->outputs; (word = next_word(&p, &length, &mark)); s->n_outputs++) {
@@ -171,6 +175,7 @@ mascon_status masconI_registry_check(void) {
 int32_t mascon_op_count(void) { return MASCON_OP_COUNT; }
 
 int32_t mascon_op_find(const char *name) {
+    if (!name) return -1;
     for (int32_t i = 0; i < MASCON_OP_COUNT; i++) {
         if (strcmp(masconI_ops[i]->name, name) == 0) return i;
     }
@@ -246,6 +251,9 @@ uint64_t mascon_op_hash(void) {
 }
 
 int32_t mascon_abi(int32_t *size_call, int32_t *size_error, int32_t *size_ref) {
+    if (!size_call) return 0;
+    if (!size_error) return 0;
+    if (!size_ref) return 0;
     *size_call = (int32_t)sizeof(mascon_call);
     *size_error = (int32_t)sizeof(mascon_error);
     *size_ref = (int32_t)sizeof(mascon_ref);

@@ -42,6 +42,7 @@ uint32_t masconI_random_word(const uint64_t random[2], uint64_t i) {
 }
 
 mascon_status mascon_generator_new(mascon_generator **out, uint64_t seed) {
+    MASCON_NEED(out);
     mascon_generator *g = malloc(sizeof *g);
     if (g == NULL) return masconI_fail(MASCON_E_OOM, "no memory for a generator");
     pthread_mutex_init(&g->lock, NULL);
@@ -57,9 +58,15 @@ void mascon_generator_release(mascon_generator *g) {
     free(g);
 }
 
-void mascon_generator_seed(mascon_generator *g, uint64_t seed) { mascon_generator_set(g, seed, 0); }
+void mascon_generator_seed(mascon_generator *g, uint64_t seed) {
+    if (!g) return;
+    mascon_generator_set(g, seed, 0);
+}
 
 void mascon_generator_get(const mascon_generator *g, uint64_t *seed, uint64_t *counter) {
+    if (!g) return;
+    if (!seed) return;
+    if (!counter) return;
     pthread_mutex_t *lock = (pthread_mutex_t *)&g->lock; /* the lock is not part of the value */
     pthread_mutex_lock(lock);
     if (seed != NULL) *seed = g->seed;
@@ -68,6 +75,7 @@ void mascon_generator_get(const mascon_generator *g, uint64_t *seed, uint64_t *c
 }
 
 void mascon_generator_set(mascon_generator *g, uint64_t seed, uint64_t counter) {
+    if (!g) return;
     pthread_mutex_lock(&g->lock);
     g->seed = seed;
     g->counter = counter;
@@ -75,6 +83,8 @@ void mascon_generator_set(mascon_generator *g, uint64_t seed, uint64_t counter) 
 }
 
 void mascon_generator_next(mascon_generator *g, uint64_t random[2]) {
+    if (!g) return;
+    if (!random) return;
     pthread_mutex_lock(&g->lock);
     random[0] = g->seed;
     random[1] = g->counter++;

@@ -94,6 +94,7 @@ void masconI_storage_retain(masconI_storage *s) {
 
 void masconI_storage_release(masconI_storage *s) {
     if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    masconI_twin_free(s->twin);
     int queued = s->foreign && s->anchor != 0;
     pthread_mutex_lock(&all.lock);
     delist(s);
@@ -101,6 +102,7 @@ void masconI_storage_release(masconI_storage *s) {
     pthread_mutex_unlock(&all.lock);
     if (queued) return; /* mascon_anchor_next frees it */
     if (!s->foreign) masconI_free(s->device, s->data, s->bytes);
+    if (s->release) s->release(s->owner);
     free(s);
 }
 

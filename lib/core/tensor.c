@@ -126,9 +126,11 @@ static mascon_status check_kind(int32_t dtype, int32_t ndim) {
 
 mascon_status mascon_tensor_new(mascon_tensor **out, int32_t dtype, int32_t ndim,
                                 const int64_t *shape, int32_t device) {
+    MASCON_NEED(out);
     int64_t numel;
     mascon_meta meta;
     MASCON_TRY(check_kind(dtype, ndim));
+    if (ndim > 0) MASCON_NEED(shape);
     MASCON_TRY(masconI_numel(ndim, shape, &numel));
     masconI_meta(&meta, dtype, ndim, shape);
     return masconI_tensor_dense(out, &meta, device, MASCON_LAYOUT_STRIDED);
@@ -136,6 +138,8 @@ mascon_status mascon_tensor_new(mascon_tensor **out, int32_t dtype, int32_t ndim
 
 mascon_status mascon_tensor_new_nhwc(mascon_tensor **out, int32_t dtype, const int64_t *shape,
                                      int32_t device) {
+    MASCON_NEED(out);
+    MASCON_NEED(shape);
     int64_t numel;
     mascon_meta meta;
     MASCON_TRY(check_kind(dtype, 4));
@@ -146,10 +150,12 @@ mascon_status mascon_tensor_new_nhwc(mascon_tensor **out, int32_t dtype, const i
 
 mascon_status mascon_tensor_from_blob(mascon_tensor **out, void *data, int32_t dtype, int32_t ndim,
                                       const int64_t *shape, uint64_t anchor) {
+    MASCON_NEED(out);
     int64_t numel;
     mascon_meta meta;
     int64_t stride[MASCON_MAX_DIMS];
     MASCON_TRY(check_kind(dtype, ndim));
+    if (ndim > 0) MASCON_NEED(shape);
     MASCON_TRY(masconI_numel(ndim, shape, &numel));
     if (!data && numel > 0) return masconI_fail(MASCON_E_ARG, "the pointer is NULL");
     masconI_meta(&meta, dtype, ndim, shape);
@@ -166,6 +172,7 @@ mascon_status mascon_tensor_from_blob(mascon_tensor **out, void *data, int32_t d
 /* ---- Life ---- */
 
 void mascon_tensor_retain(mascon_tensor *t) {
+    if (!t) return;
     atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
 }
 
@@ -188,11 +195,16 @@ void mascon_tensor_release(mascon_tensor *t) {
     atomic_fetch_sub_explicit(&masconI_live_tensors, 1, memory_order_relaxed);
 }
 
-void mascon_tensor_discard(mascon_tensor *t, const char *why) {
-    if (!t || t->released) return;
+int32_t mascon_tensor_discard(mascon_tensor *t, const char *why) {
+    if (!t || t->released) return 0;
+    if (t->host_shared && atomic_load_explicit(&t->refs, memory_order_acquire) > 1) {
+        mascon_tensor_release(t);
+        return 1;
+    }
     drop_contents(t);
     t->released = 1;
     t->why = why ? strdup(why) : NULL;
+    return 0;
 }
 
 int32_t mascon_tensor_is_released(const mascon_tensor *t) { return !t || t->released; }
@@ -225,30 +237,59 @@ void masconI_tensor_written(mascon_tensor *t, int32_t op) {
 
 /* ---- Getters ---- */
 
-int32_t mascon_tensor_ndim(const mascon_tensor *t) { return t->view.ndim; }
-const int64_t *mascon_tensor_shape(const mascon_tensor *t) { return t->view.shape; }
-const int64_t *mascon_tensor_strides(const mascon_tensor *t) { return t->view.stride; }
-int64_t mascon_tensor_numel(const mascon_tensor *t) { return t->view.numel; }
-int32_t mascon_tensor_dtype(const mascon_tensor *t) { return t->view.dtype; }
-int32_t mascon_tensor_device(const mascon_tensor *t) { return t->view.device; }
-int32_t mascon_tensor_layout(const mascon_tensor *t) { return t->view.layout; }
-int32_t mascon_tensor_is_contiguous(const mascon_tensor *t) { return t->view.contiguous; }
+int32_t mascon_tensor_ndim(const mascon_tensor *t) {
+    if (!t) return 0;
+    return t->view.ndim;
+}
+const int64_t *mascon_tensor_shape(const mascon_tensor *t) {
+    if (!t) return NULL;
+    return t->view.shape;
+}
+const int64_t *mascon_tensor_strides(const mascon_tensor *t) {
+    if (!t) return NULL;
+    return t->view.stride;
+}
+int64_t mascon_tensor_numel(const mascon_tensor *t) {
+    if (!t) return 0;
+    return t->view.numel;
+}
+int32_t mascon_tensor_dtype(const mascon_tensor *t) {
+    if (!t) return -1;
+    return t->view.dtype;
+}
+int32_t mascon_tensor_device(const mascon_tensor *t) {
+    if (!t) return 0;
+    return t->view.device;
+}
+int32_t mascon_tensor_layout(const mascon_tensor *t) {
+    if (!t) return 0;
+    return t->view.layout;
+}
+int32_t mascon_tensor_is_contiguous(const mascon_tensor *t) {
+    if (!t) return 0;
+    return t->view.contiguous;
+}
 uint64_t mascon_tensor_storage_id(const mascon_tensor *t) {
+    if (!t) return 0;
     return t->storage ? t->storage->id : 0;
 }
 
 int64_t mascon_tensor_version(const mascon_tensor *t) {
+    if (!t) return 0;
     return t->storage ? atomic_load_explicit(&t->storage->version, memory_order_relaxed) : 0;
 }
 
 void mascon_tensor_mark_changed(mascon_tensor *t) {
+    if (!t) return;
     if (t->storage) masconI_tensor_written(t, MASCON_OP_copy);
 }
 
 /* ---- Values ---- */
 
 mascon_status mascon_tensor_data(mascon_tensor *t, void **data) {
+    MASCON_NEED(data);
     MASCON_TRY(masconI_tensor_alive(t));
+    MASCON_TRY(masconI_check_recording(t, "a pointer to its values"));
     if (t->view.device != MASCON_DEVICE_CPU) {
         char text[16];
         masconI_fail(MASCON_E_DEVICE, "the tensor is on %s; only CPU memory has an address here",
@@ -310,9 +351,28 @@ static mascon_status on_cpu(const mascon_tensor *t, mascon_tensor **out) {
                         NULL);
 }
 
+/* The value of a tensor with one element on a device. */
+static mascon_status read_one(const mascon_tensor *t, double *out) {
+    const mascon_backend *backend;
+    int64_t bits = 0;
+    mascon_view here = t->view;
+    size_t bytes = (size_t)mascon_dtype_size(here.dtype);
+    MASCON_TRY(masconI_backend(here.device, &backend));
+    if (backend->read) {
+        MASCON_TRY(backend->read(here.device, t, &bits, bytes));
+    } else {
+        MASCON_TRY(backend->copy(&bits, MASCON_DEVICE_CPU, here.data, here.device, bytes));
+    }
+    here.data = &bits;
+    return read_values(&here, out);
+}
+
 mascon_status mascon_tensor_read(const mascon_tensor *t, double *out) {
+    MASCON_NEED(out);
     mascon_tensor *here;
     MASCON_TRY(masconI_tensor_alive(t));
+    MASCON_TRY(masconI_check_recording(t, "reading its values"));
+    if (t->view.device != MASCON_DEVICE_CPU && t->view.numel == 1) return read_one(t, out);
     MASCON_TRY(on_cpu(t, &here));
     mascon_status status = read_values(&here->view, out);
     mascon_tensor_release(here);
@@ -320,13 +380,21 @@ mascon_status mascon_tensor_read(const mascon_tensor *t, double *out) {
 }
 
 mascon_status mascon_tensor_write(mascon_tensor *t, const double *values) {
+    MASCON_NEED(values);
     MASCON_TRY(masconI_tensor_alive(t));
+    MASCON_TRY(masconI_check_recording(t, "writing its values"));
     if (t->view.device != MASCON_DEVICE_CPU) {
         mascon_tensor *here;
         mascon_meta meta;
         masconI_like(&meta, &t->view);
         MASCON_TRY(masconI_tensor_dense(&here, &meta, MASCON_DEVICE_CPU, MASCON_LAYOUT_STRIDED));
         mascon_status status = mascon_tensor_write(here, values);
+        if (status == MASCON_OK) {
+            mascon_tensor *source = here;
+            status = masconI_emit(MASCON_OP_transfer, &here, 1, &source, "device",
+                                  (double)t->view.device, NULL);
+            if (status == MASCON_OK) mascon_tensor_release(source);
+        }
         if (status == MASCON_OK) {
             mascon_call call;
             masconI_call_init(&call, MASCON_OP_copy);
@@ -349,6 +417,7 @@ mascon_status mascon_tensor_write(mascon_tensor *t, const double *values) {
 }
 
 mascon_status mascon_tensor_item(const mascon_tensor *t, double *out) {
+    MASCON_NEED(out);
     MASCON_TRY(masconI_tensor_alive(t));
     if (t->view.numel != 1) {
         char shape[160];
@@ -361,8 +430,11 @@ mascon_status mascon_tensor_item(const mascon_tensor *t, double *out) {
 
 /* ---- Gradient fields ---- */
 
-int32_t mascon_tensor_requires_grad(const mascon_tensor *t) { return masconI_needs_grad(t); }
-int32_t mascon_tensor_is_leaf(const mascon_tensor *t) { return !t->node; }
+int32_t mascon_tensor_requires_grad(const mascon_tensor *t) {
+    if (!t) return 0;
+    return masconI_needs_grad(t);
+}
+int32_t mascon_tensor_is_leaf(const mascon_tensor *t) { return t && !t->node; }
 
 mascon_status mascon_tensor_set_requires_grad(mascon_tensor *t, int32_t on) {
     MASCON_TRY(masconI_tensor_alive(t));
@@ -389,6 +461,7 @@ mascon_status mascon_tensor_set_requires_grad(mascon_tensor *t, int32_t on) {
 }
 
 mascon_status mascon_tensor_grad(mascon_tensor *t, mascon_tensor **out) {
+    MASCON_NEED(out);
     MASCON_TRY(masconI_tensor_alive(t));
     *out = t->grad;
     if (t->grad) mascon_tensor_retain(t->grad);
@@ -421,6 +494,7 @@ mascon_status mascon_tensor_set_grad(mascon_tensor *t, mascon_tensor *grad) {
 }
 
 mascon_status mascon_tensor_detach(mascon_tensor *t, mascon_tensor **out) {
+    MASCON_NEED(out);
     MASCON_TRY(masconI_tensor_alive(t));
     MASCON_TRY(masconI_tensor_alias(out, t));
     (*out)->alias = t->alias;
@@ -429,6 +503,7 @@ mascon_status mascon_tensor_detach(mascon_tensor *t, mascon_tensor **out) {
 }
 
 void mascon_tensor_set_origin(mascon_tensor *t, const char *text) {
+    if (!t) return;
     char **place = t->node ? &t->node->origin : &t->origin;
     free(*place);
     *place = text ? strdup(text) : NULL;

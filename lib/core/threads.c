@@ -144,6 +144,31 @@ static int spin(atomic_uint *word, unsigned mask, unsigned seen) {
     }
 }
 
+/* ---- A host's own threads ---- */
+
+static mascon_pool host; /* under lock; run is NULL where there are none */
+static atomic_int host_threads;
+
+typedef struct host_job {
+    void (*slice)(void *context, int64_t i, int thread);
+    void *context;
+    pthread_t caller;
+} host_job;
+
+static void host_slice(void *context, int64_t i, int32_t thread) {
+    static _Thread_local int hooked;
+    const host_job *job = context;
+    void (*hook)(void) = __atomic_load_n(&masconI_thread_start_hook, __ATOMIC_ACQUIRE);
+    if (!hooked && hook != NULL && !pthread_equal(job->caller, pthread_self())) {
+        hook();
+        hooked = 1;
+    }
+    int before = inside;
+    inside = 1;
+    job->slice(job->context, i, thread);
+    inside = before;
+}
+
 static void take_slices(int thread) {
     int64_t n = pool.n, i;
     void (*slice)(void *, int64_t, int) = pool.slice;
@@ -266,7 +291,26 @@ static void stop_workers(int keep) {
     atomic_store(&pool.keep, MAX_THREADS);
 }
 
+mascon_status mascon_set_pool(const mascon_pool *given) {
+    if (given && (!given->run || given->threads < 1 || given->threads > MAX_THREADS)) {
+        return masconI_fail(MASCON_E_ARG, "a pool needs a function `run` and 1 to %d threads",
+                            (int)MAX_THREADS);
+    }
+    if (inside) {
+        return masconI_fail(MASCON_E_STATE, "the pool cannot change inside a parallel operation");
+    }
+    pthread_mutex_lock(&pool.lock);
+    if (given) stop_workers(0);
+    host = given ? *given : (mascon_pool){0};
+    atomic_store(&host_threads, given ? given->threads : 0);
+    promised = 0;
+    pthread_mutex_unlock(&pool.lock);
+    return MASCON_OK;
+}
+
 static int setting(void) {
+    int own = atomic_load_explicit(&host_threads, memory_order_relaxed);
+    if (own > 0) return own;
     int n = atomic_load_explicit(&pool.threads, memory_order_relaxed);
     if (n > 0) return n;
     const char *text = getenv("MASCON_THREADS");
@@ -292,6 +336,10 @@ mascon_status mascon_set_num_threads(int32_t n) {
     if (n < 1 || n > MAX_THREADS) {
         return masconI_fail(MASCON_E_ARG, "number of threads is %d; must be in 1..%d", (int)n,
                             (int)MAX_THREADS);
+    }
+    if (atomic_load(&host_threads) > 0) {
+        return masconI_fail(MASCON_E_STATE, "the host's own pool has %d threads",
+                            atomic_load(&host_threads));
     }
     if (inside) {
         return masconI_fail(MASCON_E_STATE,
@@ -346,6 +394,16 @@ void masconI_parallel(int64_t n, void (*slice)(void *context, int64_t i, int thr
     if (promised > 0 && promised < threads) threads = promised;
     if (threads == 1 || inside || pthread_mutex_trylock(&pool.lock) != 0) {
         run_alone(n, slice, context);
+        return;
+    }
+    if (host.run) {
+        host_job job = {slice, context, pthread_self()};
+        if (threads < host.threads) { /* promised before this pool came */
+            run_alone(n, slice, context);
+        } else {
+            host.run(host.user, n, host_slice, &job);
+        }
+        pthread_mutex_unlock(&pool.lock);
         return;
     }
     /* The number may have been lowered before the lock was taken. */

@@ -11,6 +11,7 @@
 #include <zlib.h>
 
 #include "core/simd.h"
+#include "cpu/bf16.h"
 #include "cpu/dnnl.h"
 #include "mascon.h"
 
@@ -61,11 +62,12 @@ static void add_processor(writer *w) {
         masconI_has_avx512() ? "avx512"
         : masconI_has_avx2() ? "avx2"
                              : "plain");
+    add(w, "faster_products\t%s\n", masconI_bf16_is_fast() ? "bfloat16" : "float32");
 #undef ADD_FEATURE
 #elif defined(__aarch64__)
-    add(w, "features\taarch64\nkernels\tplain\n");
+    add(w, "features\taarch64\nkernels\tplain\nfaster_products\tfloat32\n");
 #else
-    add(w, "kernels\tplain\n");
+    add(w, "kernels\tplain\nfaster_products\tfloat32\n");
 #endif
 }
 
@@ -85,7 +87,7 @@ static void add_libraries(writer *w) {
 
 void mascon_config_text(char *text, size_t size) {
     writer w = {text, size, 0};
-    if (size == 0) return;
+    if (!text || size == 0) return;
     text[0] = 0;
     add_processor(&w);
     add_libraries(&w);

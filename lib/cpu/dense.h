@@ -25,4 +25,18 @@ static inline int masconI_dense_wish(const mascon_call *call, mascon_wish *w) {
     return 1;
 }
 
+/* The same, also for calls whose tensors are all bfloat16. */
+static inline int masconC_half_wish(const mascon_call *call, mascon_wish *w) {
+    const mascon_view *x = mascon_see(call->src[0]);
+    const int nhwc = x->layout == MASCON_LAYOUT_NHWC && !x->contiguous;
+    const uint8_t order = nhwc ? MASCON_WISH_NHWC : MASCON_WISH_ROW;
+    if (x->dtype != MASCON_DTYPE_F32 && x->dtype != MASCON_DTYPE_BF16) return 0;
+    for (int i = 0; i < call->n_src; i++) {
+        if (mascon_see(call->src[i])->dtype != x->dtype) return 0;
+        w->src[i] = order;
+    }
+    for (int i = 0; i < call->n_dst; i++) w->dst[i] = order;
+    return 1;
+}
+
 #endif

@@ -39,6 +39,10 @@ mascon_status masconI_host_alloc(int32_t device, size_t bytes, void **out) {
     const int huge = bytes >= huge_from;
     void *block = NULL;
     *out = NULL;
+    if (masconI_own_alloc(bytes, out)) {
+        return *out ? MASCON_OK
+                    : masconI_fail(MASCON_E_OOM, "the host gave no memory for %zu bytes", bytes);
+    }
     if (posix_memalign(&block, huge ? huge_page : LINE, bytes ? bytes : 1) != 0) {
         return masconI_fail(MASCON_E_OOM, "no memory for %zu bytes", bytes);
     }
@@ -50,7 +54,7 @@ mascon_status masconI_host_alloc(int32_t device, size_t bytes, void **out) {
 
 void masconI_host_free(int32_t device, void *block) {
     (void)device;
-    free(block);
+    if (!masconI_own_free(block)) free(block);
 }
 
 /* What the kernel says can be had without swapping. */

@@ -82,7 +82,7 @@ ACTIVATION(leaky_relu, ACTIVATION_OPTIONS(leaky_relu_attrs), IN_PLACE, MASCON_T_
 ACTIVATION(elu, ACTIVATION_OPTIONS(elu_attrs), IN_PLACE, MASCON_T_FLOAT,
            "x where it is positive, else alpha * (exp(x) - 1)", "y", dst[0],
            "1 where y > 0, else y + alpha")
-ACTIVATION(softplus, ACTIVATION_OPTIONS(softplus_attrs), 0, MASCON_T_FLOAT,
+ACTIVATION(softplus, ACTIVATION_OPTIONS(softplus_attrs), MASCON_CAST_UP, MASCON_T_FLOAT,
            "log(1 + exp(beta * x)) / beta", "x", src[0], "sigmoid(beta * x)")
 ACTIVATION(gelu, ACTIVATION_OPTIONS(gelu_attrs), 0, MASCON_T_FLOAT,
            "x times the normal distribution function of x", "x", src[0], "its slope at x")

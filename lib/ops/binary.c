@@ -249,7 +249,8 @@ BINARY(sub, ARITHMETIC, MASCON_T_NUMBER, "x - y", infer, grad_sub, NULL)
 BINARY(mul, ARITHMETIC, T_BOOL_TOO, "x * y; of two bools: and", infer, grad_mul, "x y")
 BINARY(div, ARITHMETIC | MASCON_OPF_FLOAT, MASCON_T_FLOAT, "x / y; whole numbers give float32",
        infer, grad_div, "x y")
-BINARY(pow, ARITHMETIC, MASCON_T_NUMBER, "x to the power of y", infer_pow, grad_pow, "x y z")
+BINARY(pow, ARITHMETIC | MASCON_CAST_UP, MASCON_T_NUMBER, "x to the power of y", infer_pow,
+       grad_pow, "x y z")
 BINARY(maximum, ARITHMETIC, T_BOOL_TOO, "the larger of x and y; NaN where either is", infer,
        grad_maximum, "x y")
 BINARY(minimum, ARITHMETIC, T_BOOL_TOO, "the smaller of x and y; NaN where either is", infer,

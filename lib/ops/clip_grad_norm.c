@@ -29,7 +29,7 @@ static mascon_status infer(mascon_call *call, mascon_meta *out) {
                                 i + 1, mascon_dtype_name(v->dtype), mascon_dtype_name(dtype));
         }
     }
-    out[0].dtype = dtype;
+    out[0].dtype = masconI_sum_dtype(dtype);
     out[0].ndim = 0;
     return MASCON_OK;
 }

@@ -148,6 +148,7 @@ const mascon_op mascon_op_conv_transpose2d = {
     .outputs = "y",
     .attrs = attrs,
     .n_attrs = sizeof attrs / sizeof attrs[0],
+    .flags = MASCON_CAST_DOWN,
     .dtypes = MASCON_T_FLOAT,
     .summary = "2-D transposed convolution of {n, c, h, w} with weight {c, oc / groups, kh, kw}",
     .example =

@@ -194,6 +194,7 @@ const mascon_op mascon_op_cross_entropy = {
     .outputs = "loss",
     .attrs = attrs,
     .n_attrs = sizeof attrs / sizeof attrs[0],
+    .flags = MASCON_CAST_UP,
     .dtypes = MASCON_T_FLOAT,
     .summary = "cross-entropy of scores {n, c, ...} against class numbers or probabilities",
     .example = "mascon.cross_entropy(mascon.randn{4, 10}, mascon.randint(1, 10, {4}))",

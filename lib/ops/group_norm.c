@@ -43,8 +43,8 @@ static mascon_status infer(mascon_call *call, mascon_meta *out) {
     MASCON_TRY(masconI_check_per_channel(call, 2, "bias", x->shape[1]));
     const int64_t rows = x->shape[0] * masconI_attr_int(call, NN_GROUP_NORM_GROUPS);
     masconI_like(&out[0], x);
-    masconI_meta(&out[1], x->dtype, 1, &rows);
-    masconI_meta(&out[2], x->dtype, 1, &rows);
+    masconI_meta(&out[1], masconI_sum_dtype(x->dtype), 1, &rows);
+    masconI_meta(&out[2], masconI_sum_dtype(x->dtype), 1, &rows);
     return MASCON_OK;
 }
 
@@ -59,10 +59,31 @@ static mascon_status infer_bwd(mascon_call *call, mascon_meta *out) {
     MASCON_TRY(masconI_check_shape(call, 3, "rstd", 1, &rows));
     MASCON_TRY(masconI_check_per_channel(call, 4, "weight", c));
     masconI_like(&out[0], x);
-    masconI_meta(&out[1], x->dtype, 1, &c);
-    masconI_meta(&out[2], x->dtype, 1, &c);
+    masconI_meta(&out[1], masconI_sum_dtype(x->dtype), 1, &c);
+    masconI_meta(&out[2], masconI_sum_dtype(x->dtype), 1, &c);
     call->n_dst = call->attr[NN_GROUP_NORM_BWD_AFFINE] != 0 ? 3 : 1;
     return MASCON_OK;
+}
+
+/* dst[i], which a norm gives in the dtype of its sums, as the gradient of its input. */
+static mascon_status give(mascon_grad *g, mascon_tensor *dst, int at) {
+    const int32_t dtype = SRC(g->call, at)->dtype;
+    if (mascon_see(dst)->dtype == dtype) {
+        mascon_tensor_retain(dst);
+        g->dx[at] = dst;
+        return MASCON_OK;
+    }
+    return masconI_emit(MASCON_OP_cast, &g->dx[at], 1, &dst, "dtype", (double)dtype, NULL);
+}
+
+mascon_status masconI_give_gradients(mascon_grad *g, mascon_call *call, const int *at,
+                                     const int *wanted) {
+    mascon_status status = MASCON_OK;
+    for (int i = 0; i < call->n_dst; i++) {
+        if (wanted[i] && status == MASCON_OK) status = give(g, call->dst[i], at[i]);
+        mascon_tensor_release(call->dst[i]);
+    }
+    return status;
 }
 
 mascon_status masconI_grad_norm(mascon_grad *g, int32_t op, int slots) {
@@ -80,15 +101,8 @@ mascon_status masconI_grad_norm(mascon_grad *g, int32_t op, int slots) {
     call.attr_set = forward->attr_set & ((1u << slots) - 1);
     masconI_call_set(&call, "affine", weight || bias);
     MASCON_TRY(mascon_invoke(&call));
-    const int wanted[] = {g->need[0], weight, bias};
-    for (int i = 0; i < call.n_dst; i++) {
-        if (wanted[i]) {
-            g->dx[i] = call.dst[i];
-        } else {
-            mascon_tensor_release(call.dst[i]);
-        }
-    }
-    return MASCON_OK;
+    const int at[] = {0, 1, 2}, wanted[] = {g->need[0], weight, bias};
+    return masconI_give_gradients(g, &call, at, wanted);
 }
 
 static mascon_status grad(mascon_grad *g) {

@@ -1,6 +1,7 @@
 /* index.c: ops that address elements by positions or masks held in other tensors. Positions count
  * from the option base; inside tensors they never count from the end. */
 #include "core/internal.h"
+#include "ops/compose.h"
 #include "ops/support.h"
 
 #define LIMIT MASCON_NOLIMIT
@@ -111,7 +112,7 @@ const mascon_op mascon_op_index_add = {
     .outputs = "y",
     .attrs = dim_base_attrs,
     .n_attrs = 2,
-    .flags = MASCON_OPF_HIDDEN,
+    .flags = MASCON_CAST_WIDEST | MASCON_OPF_HIDDEN,
     .dtypes = MASCON_T_ALL,
     .summary = "x with the positions of source added at the positions that index names",
     .infer = index_add_infer,
@@ -192,7 +193,7 @@ const mascon_op mascon_op_scatter_add = {
     .outputs = "y",
     .attrs = dim_base_attrs,
     .n_attrs = 2,
-    .flags = MASCON_OPF_HIDDEN,
+    .flags = MASCON_CAST_WIDEST | MASCON_OPF_HIDDEN,
     .dtypes = MASCON_T_ALL,
     .summary = "x with each element of source added at its position along dim",
     .infer = scatter_add_infer,
@@ -252,17 +253,31 @@ const mascon_op mascon_op_masked_fill = {
     .saves = "mask",
 };
 
-/* How many elements there will be can only be read from memory of the CPU. */
+/* How many elements there will be can only be told from values, which a shape alone does not have. */
 static mascon_status readable(const char *name, const mascon_view *v) {
-    if (v->device == MASCON_DEVICE_CPU && (v->data || v->numel == 0)) return MASCON_OK;
+    if (v->data || v->numel == 0) return MASCON_OK;
     return masconI_fail(MASCON_E_UNSUPPORTED,
-                        "the size of the result depends on the values of %s, which are not in "
-                        "memory of the cpu",
-                        name);
+                        "the size of the result depends on the values of %s, which has none", name);
+}
+
+/* The value of op over all of t, which lies on another device. This waits for the device. */
+static mascon_status read_reduced(mascon_tensor *t, int32_t op, int64_t *out) {
+    masconI_chain chain = {0};
+    mascon_tensor *x = t, *result;
+    double value;
+    if (op == MASCON_OP_sum && mascon_see(t)->dtype != MASCON_DTYPE_BOOL) {
+        x = masconI_step_number(&chain, MASCON_OP_ne, t, 0);
+    }
+    x = masconI_step(&chain, op, x);
+    MASCON_TRY(masconI_chain_end(&chain, x, &result));
+    mascon_status status = mascon_tensor_item(result, &value);
+    mascon_tensor_release(result);
+    if (status == MASCON_OK) *out = (int64_t)value;
+    return status;
 }
 
 /* Visits the elements of v, broadcast to shape, in row-major order; counts those that are not 0. */
-static int64_t count_set(const mascon_view *v, int32_t ndim, const int64_t *shape) {
+static int64_t count_visited(const mascon_view *v, int32_t ndim, const int64_t *shape) {
     int64_t at[MASCON_MAX_DIMS] = {0}, stride[MASCON_MAX_DIMS], offset = 0, count = 0, numel = 1;
     for (int32_t d = 0; d < ndim; d++) {
         int32_t k = d - (ndim - v->ndim);
@@ -281,13 +296,31 @@ static int64_t count_set(const mascon_view *v, int32_t ndim, const int64_t *shap
     return count;
 }
 
+/* How many elements of t, broadcast to shape, are not 0. */
+static mascon_status count_set(mascon_tensor *t, int32_t ndim, const int64_t *shape,
+                               int64_t *count) {
+    const mascon_view *v = mascon_see(t);
+    if (v->device == MASCON_DEVICE_CPU) {
+        *count = count_visited(v, ndim, shape);
+        return MASCON_OK;
+    }
+    int64_t numel;
+    *count = 0;
+    MASCON_TRY(masconI_numel(ndim, shape, &numel));
+    if (numel == 0) return MASCON_OK;
+    MASCON_TRY(read_reduced(t, MASCON_OP_sum, count));
+    *count *= numel / v->numel;
+    return MASCON_OK;
+}
+
 static mascon_status masked_select_infer(mascon_call *call, mascon_meta *out) {
     const mascon_view *x = SRC(call, 0), *mask = SRC(call, 1);
     mascon_meta both;
     MASCON_TRY(check_mask(mask));
     MASCON_TRY(masconI_broadcast(x, mask, &both));
     MASCON_TRY(readable("mask", mask));
-    int64_t count = count_set(mask, both.ndim, both.shape);
+    int64_t count;
+    MASCON_TRY(count_set(call->src[1], both.ndim, both.shape, &count));
     masconI_meta(&out[0], x->dtype, 1, &count);
     return MASCON_OK;
 }
@@ -359,7 +392,8 @@ static const mascon_attr base_attrs[] = {BASE_OPTION};
 static mascon_status nonzero_infer(mascon_call *call, mascon_meta *out) {
     const mascon_view *x = SRC(call, 0);
     MASCON_TRY(readable("x", x));
-    int64_t shape[2] = {count_set(x, x->ndim, x->shape), x->ndim};
+    int64_t shape[2] = {0, x->ndim};
+    MASCON_TRY(count_set(call->src[0], x->ndim, x->shape, &shape[0]));
     masconI_meta(&out[0], MASCON_DTYPE_I64, 2, shape);
     return MASCON_OK;
 }
@@ -399,7 +433,10 @@ static mascon_status one_hot_infer(mascon_call *call, mascon_meta *out) {
             return masconI_fail(MASCON_E_ARG, "num_classes must be given for an empty index");
         }
         int64_t most = INT64_MIN;
-        for (int64_t i = 0; i < index->numel; i++) {
+        if (index->device != MASCON_DEVICE_CPU) {
+            MASCON_TRY(read_reduced(call->src[0], MASCON_OP_max, &most));
+        }
+        for (int64_t i = 0; i < index->numel && index->device == MASCON_DEVICE_CPU; i++) {
             int64_t offset = 0, rest = i;
             for (int32_t d = index->ndim - 1; d >= 0; d--) {
                 offset += rest % index->shape[d] * index->stride[d];

@@ -66,7 +66,7 @@ const mascon_op mascon_op_cat = {
     .outputs = "y",
     .attrs = cat_attrs,
     .n_attrs = 1,
-    .flags = MASCON_OPF_LIST,
+    .flags = MASCON_CAST_WIDEST | MASCON_OPF_LIST,
     .dtypes = MASCON_T_ALL,
     .summary = "tensors put one after another along a dimension",
     .example = "mascon.cat{mascon.zeros{2, 3}, mascon.ones{2, 1}, dim = 2}",

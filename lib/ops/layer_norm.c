@@ -28,7 +28,7 @@ static mascon_status check_like_sizes(const mascon_call *call, int i, const char
                                       const int64_t *sizes) {
     if (i >= call->n_src || !call->src[i]) return MASCON_OK;
     const mascon_view *v = SRC(call, i);
-    MASCON_TRY(masconI_check_dtype(call, i, name, NULL));
+    MASCON_TRY(masconI_check_parameter_dtype(call, i, name, 0));
     int same = v->ndim == n;
     for (int32_t d = 0; same && d < n; d++) same = v->shape[d] == sizes[d];
     if (same) return MASCON_OK;
@@ -61,8 +61,8 @@ static mascon_status infer(mascon_call *call, mascon_meta *out) {
     MASCON_TRY(check_like_sizes(call, 2, "bias", n, sizes));
     masconI_rows_of(x, n, &rows, &size);
     masconI_like(&out[0], x);
-    masconI_meta(&out[1], x->dtype, 1, &rows);
-    masconI_meta(&out[2], x->dtype, 1, &rows);
+    masconI_meta(&out[1], masconI_sum_dtype(x->dtype), 1, &rows);
+    masconI_meta(&out[2], masconI_sum_dtype(x->dtype), 1, &rows);
     return MASCON_OK;
 }
 
@@ -78,8 +78,8 @@ static mascon_status infer_bwd(mascon_call *call, mascon_meta *out) {
     MASCON_TRY(masconI_check_shape(call, 3, "rstd", 1, &rows));
     MASCON_TRY(check_like_sizes(call, 4, "weight", n, sizes));
     masconI_like(&out[0], x);
-    masconI_meta(&out[1], x->dtype, n, sizes);
-    masconI_meta(&out[2], x->dtype, n, sizes);
+    masconI_meta(&out[1], masconI_sum_dtype(x->dtype), n, sizes);
+    masconI_meta(&out[2], masconI_sum_dtype(x->dtype), n, sizes);
     call->n_dst = call->attr[NN_LAYER_NORM_BWD_AFFINE] != 0 ? 3 : 1;
     return MASCON_OK;
 }

@@ -114,6 +114,7 @@ const mascon_op mascon_op_linear = {
     .name = "linear",
     .inputs = "x weight bias?",
     .outputs = "y",
+    .flags = MASCON_CAST_DOWN,
     .dtypes = MASCON_T_FLOAT,
     .summary = "x {..., in} times the transpose of weight {out, in}, plus bias {out}",
     .example = "mascon.linear(mascon.rand{2, 3}, mascon.rand{4, 3}, mascon.zeros{4})",

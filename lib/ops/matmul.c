@@ -139,6 +139,7 @@ const mascon_op mascon_op_matmul = {
     .name = "matmul",
     .inputs = "a b",
     .outputs = "y",
+    .flags = MASCON_CAST_DOWN,
     .dtypes = MASCON_T_NUMBER,
     .summary = "product of vectors, matrices or batches of matrices",
     .example = "mascon.matmul(mascon.rand{2, 3}, mascon.rand{3, 4})",

@@ -124,6 +124,7 @@ const mascon_op mascon_op_nll_loss = {
     .outputs = "loss",
     .attrs = attrs,
     .n_attrs = sizeof attrs / sizeof attrs[0],
+    .flags = MASCON_CAST_UP,
     .dtypes = MASCON_T_FLOAT,
     .summary = "minus the log-probabilities {n, c, ...} of the classes that target names",
     .example = "mascon.nll_loss(mascon.randn{4, 10}:log_softmax(2), mascon.randint(1, 10, {4}))",

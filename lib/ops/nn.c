@@ -104,7 +104,9 @@ static void pooling(const mascon_call *call, mascon_window2d *w) {
 
 void masconI_window2d(const mascon_call *call, mascon_window2d *w) {
     memset(w, 0, sizeof *w);
-    if (call->op == MASCON_OP_conv2d || call->op == MASCON_OP_conv2d_bwd_data ||
+    w->bf16 = SRC(call, 0)->dtype == MASCON_DTYPE_BF16;
+    if (call->op == MASCON_OP_conv2d || call->op == MASCON_OP_conv2d_relu ||
+        call->op == MASCON_OP_conv2d_norm || call->op == MASCON_OP_conv2d_bwd_data ||
         call->op == MASCON_OP_conv2d_bwd_weight) {
         convolution(call, w);
     } else {
@@ -123,6 +125,14 @@ mascon_status masconI_check_image(const mascon_call *call) {
                  "input has %d dimension%s %s; expected 4 {batch, channels, height, width}",
                  x->ndim, x->ndim == 1 ? "" : "s", masconI_shape_text(x->ndim, x->shape, text));
     return x->ndim == 3 ? masconI_hint("x:unsqueeze(1)") : MASCON_E_SHAPE;
+}
+
+mascon_status masconI_check_parameter_dtype(const mascon_call *call, int i, const char *name,
+                                            int at) {
+    if (i >= call->n_src || !call->src[i]) return MASCON_OK;
+    const int32_t dtype = SRC(call, at)->dtype;
+    if (masconI_is_half(dtype) && SRC(call, i)->dtype == MASCON_DTYPE_F32) return MASCON_OK;
+    return masconI_check_dtype(call, i, name, NULL);
 }
 
 mascon_status masconI_check_dtype(const mascon_call *call, int i, const char *name,
@@ -232,8 +242,8 @@ mascon_status masconI_check_groups(const mascon_call *call, int groups, const ch
         if (!call->list[i]) return masconI_fail(MASCON_E_ARG, "%s %lld is missing", name, number);
         const mascon_view *v = mascon_see(call->list[i]), *p = mascon_see(call->list[i % n]);
         char found[160], expected[160];
-        if (v->dtype != MASCON_DTYPE_F32 && v->dtype != MASCON_DTYPE_F64) {
-            return masconI_fail(MASCON_E_DTYPE, "%s %lld is %s; expected float32 or float64", name,
+        if (!masconI_is_float(v->dtype)) {
+            return masconI_fail(MASCON_E_DTYPE, "%s %lld is %s; expected a floating type", name,
                                 number, mascon_dtype_name(v->dtype));
         }
         if (v->dtype != p->dtype) {

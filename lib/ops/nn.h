@@ -22,10 +22,21 @@ enum { /* conv2d and its backward ops */
        NN_CONV2D_PADDING = 2,
        NN_CONV2D_DILATION = 4,
        NN_CONV2D_GROUPS = 6,
+       NN_CONV2D_RELU_MASKED = 7,
+       NN_CONV2D_NORM_EPS = 7,
+       NN_CONV2D_NORM_RELU = 8,
        NN_CONV2D_BWD_DATA_HEIGHT = 7,
        NN_CONV2D_BWD_DATA_WIDTH = 8,
        NN_CONV2D_BWD_WEIGHT_KERNEL = 7,
        NN_CONV2D_BWD_WEIGHT_BIAS = 9
+};
+
+enum { /* the inputs of conv2d_norm */
+       NN_CONV2D_NORM_MEAN = 3,
+       NN_CONV2D_NORM_VAR,
+       NN_CONV2D_NORM_WEIGHT,
+       NN_CONV2D_NORM_BIAS,
+       NN_CONV2D_NORM_RESIDUAL
 };
 
 enum { /* max_pool2d, avg_pool2d and their backward ops */
@@ -93,6 +104,11 @@ enum {
 
 enum { NN_CLIP_MAX_NORM = 0, NN_CLIP_NORM_TYPE };
 
+/* Whether an optional input is there. */
+static inline int masconI_src_given(const mascon_call *call, int i) {
+    return i < call->n_src && call->src[i] != NULL;
+}
+
 /* A whole-number option as an integer. */
 static inline int64_t masconI_attr_int(const mascon_call *call, int slot) {
     return (int64_t)call->attr[slot];
@@ -110,6 +126,7 @@ typedef struct mascon_window2d {
     int64_t groups;                       /* convolution; 1 for pooling */
     int32_t ceil_mode, count_include_pad; /* pooling */
     int64_t divisor;                      /* average pooling; 0: none */
+    int32_t bf16;                         /* src[0] is bfloat16 */
 } mascon_window2d;
 
 /* Fills w from a (checked) call of any of the convolution or pooling ops, forward or backward.
@@ -151,6 +168,10 @@ mascon_status masconI_check_image(const mascon_call *call);
  * not NULL, what it calls src[0] if that is the one to convert (the input of a layer). */
 mascon_status masconI_check_dtype(const mascon_call *call, int i, const char *name,
                                   const char *first);
+/* The same for a weight, bias or statistic of a norm over x = src[at]: beside a 16-bit x it may also be
+ * float32, which is how such a network keeps them. */
+mascon_status masconI_check_parameter_dtype(const mascon_call *call, int i, const char *name,
+                                            int at);
 /* The resolved window fits its input (D21) and, for pooling, never lies in the padding alone. */
 mascon_status masconI_check_window2d(const mascon_call *call, const mascon_window2d *w);
 /* src[i] has exactly this shape; for the inputs of backward ops. */
@@ -161,7 +182,7 @@ mascon_status masconI_check_shape(const mascon_call *call, int i, const char *na
 mascon_status masconI_label_fail(int64_t position, int64_t total, int64_t value, int64_t base,
                                  int64_t classes);
 /* Checks the list of an optimizer: names[0..groups-1] groups of equal length, the tensors of one
- * position equal in shape, dtype (float32 or float64) and device. */
+ * position equal in shape, dtype (floating) and device. */
 mascon_status masconI_check_groups(const mascon_call *call, int groups, const char *const *names);
 
 #endif

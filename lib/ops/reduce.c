@@ -321,7 +321,7 @@ static mascon_status infer_cumsum(mascon_call *call, mascon_meta *out) {
 
 #define T_BOOL_TOO (MASCON_T_NUMBER | MASCON_T_BOOL)
 
-REDUCTION(sum, dims_attrs, 0, T_BOOL_TOO,
+REDUCTION(sum, dims_attrs, MASCON_CAST_UP, T_BOOL_TOO,
           "the sum of the elements; whole numbers and bools give int64",
           "x:sum(2, {keepdim = true})", infer_sum, grad_sum, NULL)
 REDUCTION(mean, dims_attrs, MASCON_OPF_FLOAT, MASCON_T_FLOAT, "the mean of the elements",
@@ -330,19 +330,19 @@ REDUCTION(var, var_attrs, MASCON_OPF_FLOAT, MASCON_T_FLOAT, "the variance of the
           "x:var(1, {correction = 0})", infer_same, grad_var, "x")
 REDUCTION(std, var_attrs, MASCON_OPF_FLOAT, MASCON_T_FLOAT,
           "the standard deviation of the elements", "x:std(1)", infer_same, grad_std, "x y")
-REDUCTION(logsumexp, dims_attrs, MASCON_OPF_FLOAT, MASCON_T_FLOAT,
+REDUCTION(logsumexp, dims_attrs, MASCON_OPF_FLOAT | MASCON_CAST_UP, MASCON_T_FLOAT,
           "log(sum(exp(x))) without overflow", "x:logsumexp(2)", infer_same, grad_logsumexp, "x y")
-REDUCTION(norm, norm_attrs, MASCON_OPF_FLOAT, MASCON_T_FLOAT,
+REDUCTION(norm, norm_attrs, MASCON_OPF_FLOAT | MASCON_CAST_UP, MASCON_T_FLOAT,
           "the p-norm of the elements: sum(|x| ^ p) ^ (1 / p)", "x:norm(2, 1)", infer_same,
           grad_norm, "x y")
-REDUCTION(prod, dim_attrs, 0, T_BOOL_TOO,
+REDUCTION(prod, dim_attrs, MASCON_CAST_UP, T_BOOL_TOO,
           "the product of the elements; whole numbers and bools give int64", "x:prod(2)", infer_sum,
           grad_prod, "x")
 REDUCTION(any, dim_attrs, MASCON_OPF_NO_GRAD, MASCON_T_ALL, "whether some element is not 0",
           "x:gt(0):any()", infer_bool, NULL, NULL)
 REDUCTION(all, dim_attrs, MASCON_OPF_NO_GRAD, MASCON_T_ALL, "whether no element is 0",
           "x:gt(0):all()", infer_bool, NULL, NULL)
-REDUCTION(cumsum, cumsum_attrs, 0, T_BOOL_TOO,
+REDUCTION(cumsum, cumsum_attrs, MASCON_CAST_UP, T_BOOL_TOO,
           "running sums along a dimension; whole numbers and bools give int64", "x:cumsum(1)",
           infer_cumsum, grad_cumsum, NULL)
 

@@ -77,6 +77,10 @@ static mascon_status grad_zero(mascon_grad *g) {
 #define REAL(op, summary, grad, saves)                                         \
     UNARY(op, MASCON_OPF_FLOAT | MASCON_OPF_IN_PLACE, MASCON_T_FLOAT, summary, \
           "mascon." #op "(mascon.tensor{0.5, 2})", infer_same, grad, saves)
+/* The same, in float32 under autocast. */
+#define WIDE(op, summary, grad, saves)                                                          \
+    UNARY(op, MASCON_OPF_FLOAT | MASCON_OPF_IN_PLACE | MASCON_CAST_UP, MASCON_T_FLOAT, summary, \
+          "mascon." #op "(mascon.tensor{0.5, 2})", infer_same, grad, saves)
 /* Keeps the dtype. */
 #define KEEP(op, summary, grad, saves)                       \
     UNARY(op, MASCON_OPF_IN_PLACE, MASCON_T_NUMBER, summary, \
@@ -85,13 +89,13 @@ static mascon_status grad_zero(mascon_grad *g) {
     UNARY(op, MASCON_OPF_NO_GRAD, MASCON_T_ALL, summary, "mascon." #op "(mascon.tensor{0, 1})", \
           infer_bool, NULL, NULL)
 
-REAL(exp, "e to the power of x", grad_exp, "y")
-REAL(log, "the natural logarithm of x", grad_log, "x")
-REAL(log1p, "log(1 + x), exact also for small x", grad_log1p, "x")
-REAL(expm1, "exp(x) - 1, exact also for small x", grad_expm1, "y")
+WIDE(exp, "e to the power of x", grad_exp, "y")
+WIDE(log, "the natural logarithm of x", grad_log, "x")
+WIDE(log1p, "log(1 + x), exact also for small x", grad_log1p, "x")
+WIDE(expm1, "exp(x) - 1, exact also for small x", grad_expm1, "y")
 REAL(sqrt, "the square root of x", grad_sqrt, "y")
-REAL(rsqrt, "1 / sqrt(x)", grad_rsqrt, "y")
-REAL(reciprocal, "1 / x", grad_reciprocal, "y")
+WIDE(rsqrt, "1 / sqrt(x)", grad_rsqrt, "y")
+WIDE(reciprocal, "1 / x", grad_reciprocal, "y")
 REAL(sin, "the sine of x, in radians", grad_sin, "x")
 REAL(cos, "the cosine of x, in radians", grad_cos, "x")
 REAL(erf, "the error function of x", grad_erf, "x")

@@ -200,6 +200,8 @@ add("", "shape", {
     "mascon.where(mascon.tensor{1, -1}:gt(0), 1, 0)" },
   { "no_grad", "calls a function in which nothing is recorded", none, "mascon.no_grad(function() return 1 end)" },
   { "inference_mode", "no_grad, and faster", none, "mascon.inference_mode(function() return 1 end)" },
+  { "autocast", "calls a function with products and convolutions in bfloat16", none,
+    'mascon.autocast("bfloat16", function() return 1 end)' },
   { "scope", "calls a function and releases what it made, but not what it returns", none,
     "mascon.scope(function() return mascon.ones{2} end)" },
   { "manual_seed", "fixes all random values that follow", none, "mascon.manual_seed(42)" },

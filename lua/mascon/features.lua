@@ -8,6 +8,7 @@ local fingerprint = require "mascon.fingerprint"
 local layer = require "mascon.ffi"
 local nn = require "mascon.nn"
 local options = require "mascon.options"
+local output = require "mascon.output"
 local transforms = require "mascon.transforms"
 local data = require "mascon.data"
 local dataset = require "mascon.data.dataset"
@@ -287,7 +288,7 @@ function M.features(backbone, loader, given)
       if changed == "" then
         return result(old.tensors, ds, o.file, true)
       end
-      io.stderr:write(("mascon: %s was made before %s changed; computing anew\n"):format(o.file, changed))
+      output.stderr:write(("mascon: %s was made before %s changed; computing anew\n"):format(o.file, changed))
     end
     now.kind, now.tensors = KIND, compute(backbone, loader, order, o)
     require("mascon.io").save(o.file, now)

@@ -16,13 +16,17 @@ local here = debug.getinfo(1, "S").source:match("^@(.*)ffi%.lua$") or "./"
 
 local function candidates()
   local list = {}
-  local given = os.getenv("MASCON_LIBRARY")
+  local given = debug.getregistry()["mascon.path"] or os.getenv("MASCON_LIBRARY")
   if given then
-    return { given }
+    return { given } -- luaopen_mascon names the library that it is part of
   end
   list[#list + 1] = here .. "libmascon.so"
   list[#list + 1] = here .. "../../build/libmascon.so"
-  list[#list + 1] = here .. "../../../../lib/libmascon.so" -- <prefix>/share/lua/5.1/mascon
+  -- here is <prefix>/share/lua/5.1/mascon
+  local machine = ({ x64 = "x86_64", arm64 = "aarch64" })[jit.arch] or jit.arch
+  for _, folder in ipairs { "lib", "lib/" .. machine .. "-linux-gnu", "lib64" } do
+    list[#list + 1] = here .. "../../../../" .. folder .. "/libmascon.so"
+  end
   for template in package.cpath:gmatch("[^;]+") do
     list[#list + 1] = (template:gsub("[^/]*%?[^/]*$", "libmascon.so"))
   end
@@ -33,6 +37,9 @@ end
 local function load_library()
   local tried = {}
   for _, path in ipairs(candidates()) do
+    if path == true then -- the program itself, linked with -rdynamic
+      return ffi.C, "(the program)"
+    end
     local good, library = pcall(ffi.load, path)
     if good then
       return library, path
@@ -126,6 +133,9 @@ function M.raise_last(name)
   local e = C.mascon_last_error()
   local message, detail, hint = ffi.string(e.message), ffi.string(e.detail), ffi.string(e.hint)
   local op = name or ffi.string(e.op)
+  if e.native == C.MASCON_NATIVE_LATE then
+    op = ffi.string(e.op) -- found by a call before this one
+  end
   if e.code == C.MASCON_E_INTERRUPTED then
     C.mascon_interrupted() -- whoever raises clears the request
   end
@@ -166,7 +176,7 @@ local function pay_debt()
     local numbers = ffi.new("int64_t[?]", C.MASCON_MEMORY_COUNT)
     C.mascon_memory(0, numbers)
     budget = math.max(64 * 2 ^ 20, tonumber(numbers[C.MASCON_MEMORY_FREE]) / 4)
-    budget = math.min(budget, 256 * 2 ^ 20)
+    budget = math.min(budget, 128 * 2 ^ 20)
   end
   local heap = collectgarbage("count")
   collectgarbage("step", math.max(1, math.ceil(heap * debt / budget)))
@@ -186,6 +196,20 @@ end
 ---@param handle any mascon_tensor *, owned; ownership passes to the Lua tensor
 function M.own(handle)
   return ref_type(handle)
+end
+
+-- What lib/host/luaopen.c calls for mascon_push_tensor and mascon_check_tensor.
+anchor.from_pointer = function(pointer)
+  return ref_type(ffi.cast("mascon_tensor *", pointer))
+end
+anchor.is_tensor = M.is_tensor
+
+--- Drops the storage of a tensor now; later uses are errors that say why.
+---@param why? string
+function M.discard(t, why)
+  if C.mascon_tensor_discard(t.h, why) ~= 0 then
+    t.h = nil -- a C host holds it too and keeps it
+  end
 end
 
 --- Makes a Lua tensor of an owned handle.
@@ -230,10 +254,20 @@ end
 local call = ffi.new("mascon_call")
 M.call = call
 
+--- The device that the last error, of missing memory, names.
+local function device_that_is_full()
+  local index = ffi.string(C.mascon_last_error().message):match " on cuda:(%d+)"
+  return index and C.MASCON_DEVICE_CUDA + tonumber(index) or 0
+end
+
 local function collect_and_retry()
   collectgarbage()
   collectgarbage()
   C.mascon_empty_cache(0)
+  local device = device_that_is_full()
+  if device ~= 0 then
+    C.mascon_empty_cache(device)
+  end
   return C.mascon_invoke(call)
 end
 
@@ -251,7 +285,7 @@ local function failed(status, name)
   if status == C.MASCON_E_OOM then
     local e = C.mascon_last_error()
     local text = ffi.new("char[1024]")
-    C.mascon_memory_report(0, text, 1024)
+    C.mascon_memory_report(device_that_is_full(), text, 1024)
     local report = ffi.string(text)
     raise.raise(name or ffi.string(e.op), ffi.string(e.message),
       report ~= "" and "largest live tensors:\n" .. report or nil, ffi.string(e.hint))
@@ -267,6 +301,22 @@ function M.invoke(name)
   if status ~= 0 then
     failed(status, name)
   end
+end
+
+--- Runs the call record as M.invoke does, but answers false where the call fails: for a call that has
+--- another form, which will raise the error.
+---@return boolean
+function M.attempt()
+  local status = C.mascon_invoke(call)
+  if status == 0 then
+    return true
+  elseif status == C.MASCON_E_INTERRUPTED then
+    failed(status)
+  end
+  for i = 0, C.MASCON_MAX_DST - 1 do
+    call.dst[i] = nil
+  end
+  return false
 end
 
 --- Takes output i (from 0) of the finished call as a Lua tensor.

@@ -6,6 +6,7 @@ local docs = require "mascon.docs"
 local layer = require "mascon.ffi"
 local op = require "mascon.op"
 local options = require "mascon.options"
+local output = require "mascon.output"
 local rows = require "mascon.op.rows"
 
 local C = layer.C
@@ -481,7 +482,7 @@ function M.help(what)
   if not text then
     options.fail("help", ("no documentation for %s"):format(options.show(what)))
   end
-  print(text)
+  output.stdout:write(text, "\n")
   return text
 end
 

@@ -8,6 +8,7 @@ local create = require "mascon.create"
 local machine = require "mascon.machine"
 local op = require "mascon.op"
 local options = require "mascon.options"
+local output = require "mascon.output"
 local random = require "mascon.random"
 local tensor = require "mascon.tensor"
 
@@ -19,6 +20,7 @@ local mascon = {
   allclose = tensor.allclose,
   is_tensor = layer.is_tensor,
   manual_seed = random.manual_seed,
+  set_output = output.set_output,
 }
 
 for _, name in ipairs {
@@ -31,7 +33,7 @@ end
 
 for _, name in ipairs {
   "no_grad", "enable_grad", "inference_mode", "is_grad_enabled", "detect_anomaly", "scope", "keep",
-  "grad", "Function",
+  "grad", "Function", "autocast", "is_autocast_enabled",
 } do
   mascon[name] = autograd[name]
 end
@@ -50,9 +52,17 @@ local parts = {
   save_checkpoint = { "mascon.checkpoint", "save" }, load_checkpoint = { "mascon.checkpoint", "load" },
   image = { "mascon.image" }, models = { "mascon.models" },
   features = { "mascon.features", "features" },
+  cached = { "mascon.shared", "cached" }, from_shared = { "mascon.shared", "from_shared" },
+  async = { "mascon.async", "async" },
   memory = { "mascon.memory", "memory" }, profile = { "mascon.profile", "profile" },
   utils = { "mascon.utils" },
+  save_model = { "mascon.saved_model", "save" }, load_model = { "mascon.saved_model", "load" },
 }
+
+-- A server whose workers are processes has one process per core already.
+if rawget(_G, "ngx") and not os.getenv "MASCON_THREADS" then
+  machine.set_num_threads(1)
+end
 
 local method_functions = { "bmm", "outer", "split", "chunk" }
 for _, name in ipairs(method_functions) do

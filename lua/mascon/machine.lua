@@ -43,6 +43,11 @@ M.cuda = {
   is_available = function()
     return cuda_count() > 0
   end,
+  --- Waits until a device has done all it was given. A bad label or index that it met is an error here.
+  ---@param device? string default "cuda"
+  synchronize = function(device)
+    layer.check(C.mascon_synchronize(op.device("synchronize", device or "cuda")), "synchronize")
+  end,
 }
 
 --- Threads for kernels and loaders of this process.
@@ -63,19 +68,49 @@ function M.empty_cache(device)
   C.mascon_empty_cache(op.device("empty_cache", device or "cpu"))
 end
 
---- The least precision of float32 work: "tf32" lets a GPU round the factors of convolutions, "highest"
--- forbids it. The CPU computes in full float32 either way, so nothing changes there.
+local function set(setting, on)
+  layer.check(C.mascon_set(setting, on and 1 or 0), "set")
+end
+
+--- Lets memory().peak begin again at what is live now.
+---@param device? string
+function M.reset_peak_memory(device)
+  C.mascon_reset_peak_memory(op.device("reset_peak_memory", device or "cpu"))
+end
+
+--- The least precision of float32 work: "tf32" lets a GPU round the factors of convolutions
+-- (as it begins), "highest" forbids it. The CPU computes in full float32 either way.
 ---@param kind string "highest" | "tf32"
 function M.set_float32_precision(kind)
   options.check("set_float32_precision", { "kind", nil, "string", choices = { "highest", "tf32" } }, kind)
+  set(C.MASCON_SETTING_TF32, kind == "tf32")
+end
+
+--- Whether the same script gives the same bits twice on a GPU, which excludes some faster kernels. The CPU
+-- always does.
+---@param on boolean
+function M.deterministic(on)
+  options.check("deterministic", { "on", nil, "boolean" }, on)
+  set(C.MASCON_SETTING_DETERMINISTIC, on)
+end
+
+--- Whether a GPU's convolutions are timed once per shape to find the fastest; which one wins may differ
+-- from run to run.
+---@param on boolean
+function M.benchmark(on)
+  options.check("benchmark", { "on", nil, "boolean" }, on)
+  set(C.MASCON_SETTING_BENCHMARK, on)
 end
 
 local CONFIG_BYTES = 4096
-local about_processor = { processor = true, processors = true, features = true, kernels = true, compiler = true }
+local about_processor = {
+  processor = true, processors = true, features = true, kernels = true, faster_products = true, compiler = true,
+}
 
 --- Versions, devices, processor features and libraries.
 ---@return table version, lua, library (its path), threads, devices, processor, processors, features (a list),
----  kernels ("avx512", "avx2" or "plain"), compiler, libraries {name = version}
+---  kernels ("avx512", "avx2" or "plain"), faster_products ("bfloat16" or "float32"), compiler,
+---  libraries {name = version}
 function M.config()
   local config = {
     version = layer.string(C.mascon_version()), lua = jit.version, library = layer.library_path,

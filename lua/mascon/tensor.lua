@@ -167,9 +167,15 @@ function methods.mark_changed(t)
   return t
 end
 
+--- A number that gives this tensor to another Lua state of the process: mascon.from_shared(number).
+---@return integer
+function methods.share(t)
+  return require("mascon.shared").share(t)
+end
+
 --- Drops the memory now; later uses are errors.
 function methods.release(t)
-  C.mascon_tensor_discard(t.h, nil)
+  layer.discard(t)
 end
 
 -- Conversions ---------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 
 local layer = require "mascon.ffi"
 local options = require "mascon.options"
+local output = require "mascon.output"
 
 local WIDTH = 20        -- characters of the bar itself
 local CLEAR = "\27[K"   -- clears the rest of a terminal's line
@@ -160,8 +161,7 @@ function Bar:write(line)
     self.file:write("\r", CLEAR)
     self.file:flush()
   end
-  io.stdout:write(line, "\n")
-  io.stdout:flush()
+  output.stdout:write(line, "\n"):flush()
   if self.terminal and self.open then
     draw(self)
   end
@@ -258,7 +258,7 @@ return function(source, given)
   local self = setmetatable(o, Bar)
   self.source, self.n, self.waiting = source, 0, false
   self.total = self.total or length_of(source)
-  self.terminal = self.file == nil and layer.isatty(2) or false
-  self.file = self.file or io.stderr
+  self.terminal = self.file == nil and not output.is_redirected() and layer.isatty(2)
+  self.file = self.file or output.stderr
   return self
 end

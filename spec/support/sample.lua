@@ -93,12 +93,12 @@ function S.relayout(m, t, layout)
   if layout == "view" and #shape > 0 and #shape < 8 then
     local wide = { unpack(shape) }
     wide[#wide + 1] = 2
-    local base = m.zeros(wide, { dtype = t.dtype })
+    local base = m.zeros(wide, { dtype = t.dtype, device = t.device })
     local view = base:select(#wide, 2)
     view:copy_(t)
     return view
   elseif layout == "nhwc" and #shape == 4 then
-    local dense = require "mascon.create".new_nhwc("sample", shape, t.dtype)
+    local dense = require "mascon.create".new_nhwc("sample", shape, t.dtype, t.device)
     dense:copy_(t)
     return dense
   end

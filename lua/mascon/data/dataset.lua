@@ -7,6 +7,7 @@
 
 local layer = require "mascon.ffi"
 local options = require "mascon.options"
+local output = require "mascon.output"
 local random = require "mascon.random"
 
 local C = layer.C
@@ -126,7 +127,7 @@ function M.pictures(class_name, box, o)
   C.mascon_source_set_label_base(source, 1) -- the one place where classes 0..9 become 1..10
   local warning = layer.string(C.mascon_source_warning(source))
   if warning then
-    io.stderr:write("mascon: warning: ", class_name, ": ", warning, "\n")
+    output.warn(class_name .. ": " .. warning)
   end
   local self = { class_name = class_name, source = source, root = o.root, transform = o.transform,
     target_transform = o.target_transform, classes = {}, class_to_idx = {} }

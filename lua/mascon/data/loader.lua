@@ -6,7 +6,9 @@
 
 local autograd = require "mascon.autograd"
 local layer = require "mascon.ffi"
+local op = require "mascon.op"
 local options = require "mascon.options"
+local output = require "mascon.output"
 local random = require "mascon.random"
 local transforms = require "mascon.transforms"
 local dataset = require "mascon.data.dataset"
@@ -21,7 +23,7 @@ local spec = {
   { "batch_size", 32, "integer", min = 1 },
   { "shuffle", false, "boolean" },
   { "num_workers", 0, "integer", min = 0, cap = 256 },
-  { "pin_memory", false, "boolean" }, -- no page-locked memory without CUDA, as in PyTorch
+  { "pin_memory", nil, "boolean" }, -- no page-locked memory without CUDA, as in PyTorch
   { "drop_last", false, "boolean" },
   { "device", nil, "any" },
   { "on_error", "raise", "string", choices = { "raise", "skip" } },
@@ -62,6 +64,11 @@ local function new(ds, given)
       :format(self.prefetch_factor and "prefetch_factor" or "timeout"))
   end
   self.prefetch_factor = self.prefetch_factor or 2
+  if self.device ~= nil then
+    self.device_id = op.device("DataLoader", self.device)
+  end
+  self.uploads = (self.device_id or 0) ~= 0
+  self.pin_memory = self.pin_memory or self.uploads
   self.dtypes = self.dtypes or {}
   self.dataset = ds
   self.epoch = 0      -- epochs begun
@@ -161,6 +168,7 @@ local function c_loader(self)
     self.num_workers, self.prefetch_factor), "DataLoader")
   local loader = layer.gc(box[0], C.mascon_loader_release)
   C.mascon_loader_skip(loader, self.on_error == "skip")
+  C.mascon_loader_pin(loader, self.pin_memory)
   return loader
 end
 
@@ -172,9 +180,8 @@ end
 local function tell_skipped(self)
   local n = #self.skipped
   if n > 0 then
-    io.stderr:write(("mascon: warning: DataLoader: %d of %d samples of epoch %d left out; the first: "
-      .. "sample %d (%s)\n"):format(n, self.dataset:len(), self.epoch, self.skipped[1].index,
-      self.skipped[1].message:match "[^\n]*"))
+    output.warn(("DataLoader: %d of %d samples of epoch %d left out; the first: sample %d (%s)"):format(
+      n, self.dataset:len(), self.epoch, self.skipped[1].index, self.skipped[1].message:match "[^\n]*"))
   end
 end
 
@@ -298,9 +305,58 @@ end
 
 -- Epochs ---------------------------------------------------------------------------------------------------
 
+-- Uploads: while the script works on a batch, the next one is copied to the device. ------------------------
+
+local upload_box = layer.new "mascon_upload *[1]"
+local sources_box = layer.new "mascon_tensor *[8]"
+
+local function end_upload(upload)
+  if upload then
+    C.mascon_upload_release(layer.gc(upload, nil))
+  end
+end
+
+--- Begins to copy the tensors of a batch; they are replaced by those on the device.
+local function begin_upload(self, batch, n)
+  local at = {}
+  for f = 1, n do
+    if layer.is_tensor(batch[f]) and batch[f].device == "cpu" then
+      if #at == C.MASCON_MAX_SRC then
+        fail(("a batch of more than %d tensors cannot be uploaded"):format(C.MASCON_MAX_SRC))
+      end
+      sources_box[#at] = batch[f].h
+      at[#at + 1] = f
+    end
+  end
+  if #at == 0 then
+    return nil
+  end
+  layer.check(C.mascon_upload_new(upload_box, sources_box, #at, self.device_id, fields_box), "DataLoader")
+  local upload = layer.gc(upload_box[0], C.mascon_upload_release)
+  for k, f in ipairs(at) do
+    batch[f] = adopt(fields_box[k - 1])
+  end
+  return upload
+end
+
+--- A batch of the CPU in page-locked memory (where a device will not get it anyway).
+local function pin(batch, n)
+  for f = 1, n do
+    if layer.is_tensor(batch[f]) and batch[f].device == "cpu" then
+      layer.check(C.mascon_tensor_pin(batch[f].h, fields_box), "DataLoader")
+      batch[f] = adopt(fields_box[0])
+    end
+  end
+end
+
 local function close_run(self)
   local run = self.run
   self.run = nil
+  if run then
+    end_upload(run.ahead and run.ahead.upload)
+    end_upload(run.upload)
+    run.ahead, run.upload = nil, nil
+  end
   if run and run.loader then
     self.seconds = C.mascon_loader_waited(run.loader)
     C.mascon_loader_release(layer.gc(run.loader, nil))
@@ -326,12 +382,43 @@ local function begin(self, seed, first)
   return run
 end
 
-local function to_device(self, batch, n)
-  for f = 1, n do
-    if layer.is_tensor(batch[f]) then
-      batch[f] = batch[f]:to(self.device)
+--- The next batch as it is made, in CPU memory; also where the loader stands behind it.
+local function fetch(self, run)
+  local batch, n
+  if run.loader then
+    batch, n = next_c_batch(self, run.loader)
+    self.seconds = C.mascon_loader_waited(run.loader)
+  else
+    batch, n = next_lua_batch(self, run)
+    if batch and self.pin_memory and not self.uploads then
+      pin(batch, n)
     end
   end
+  return batch, n, self.batch
+end
+
+local function fetch_and_upload(self, run)
+  local batch, n, position = fetch(self, run)
+  return batch and { batch = batch, n = n, position = position, upload = begin_upload(self, batch, n) }
+end
+
+--- The batch whose copy was begun a batch ago; begins that of the next one.
+local function next_uploaded(self, run)
+  local now = run.ahead or fetch_and_upload(self, run)
+  run.ahead = nil
+  if not now then
+    return nil
+  end
+  if now.upload then
+    layer.check(C.mascon_upload_use(now.upload), "DataLoader")
+  end
+  end_upload(run.upload) -- of the batch before: long over
+  run.upload = now.upload
+  -- What goes wrong with the next batch is told when it is its turn.
+  local good, ahead = pcall(fetch_and_upload, self, run)
+  run.ahead, run.failure = good and ahead or nil, not good and ahead or nil
+  self.batch = now.position
+  return now.batch, now.n
 end
 
 local function advance(self, run)
@@ -341,12 +428,16 @@ local function advance(self, run)
     end
     fail("this epoch was ended by close() or a later loader()")
   end
+  if run.failure then
+    local failure = run.failure
+    run.failure = nil
+    error(failure, 0)
+  end
   local batch, n
-  if run.loader then
-    batch, n = next_c_batch(self, run.loader)
-    self.seconds = C.mascon_loader_waited(run.loader)
+  if self.uploads then
+    batch, n = next_uploaded(self, run)
   else
-    batch, n = next_lua_batch(self, run)
+    batch, n = fetch(self, run)
   end
   if not batch then
     run.done, self.finished = true, true
@@ -355,9 +446,6 @@ local function advance(self, run)
     return nil
   end
   self.batch = self.batch + 1
-  if self.device then
-    to_device(self, batch, n)
-  end
   if n == 2 then
     return batch[1], batch[2]
   end

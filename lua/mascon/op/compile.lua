@@ -196,8 +196,9 @@ end
 --- A function that calls an op with fixed options: options are checked once, here.
 ---@param name string op
 ---@param given table options by name
+---@param soft? boolean the function returns nil where the op fails, in place of an error
 ---@return fun(...): any takes the op's tensors
-function M.prepare(name, given)
+function M.prepare(name, given, soft)
   local row = rows.row(name)
   call.attr_set = 0
   marshal.put_named(row, name, given)
@@ -218,10 +219,10 @@ function M.prepare(name, given)
     fills[#fills + 1] = "call.generator = state.generator.h"
   end
   local source = ([[
-local row, call, is_tensor, state, invoke, take, settle, wrong, outputs = ...
+local row, call, is_tensor, state, invoke, take, settle, wrong, outputs, attempt = ...
 return function(%s)
   if not (%s) then
-    wrong(%s)
+    %s
   end
   call.op = %d
   call.n_src = %d
@@ -231,10 +232,12 @@ return function(%s)
   call.list = nil
   call.generator = nil
   %s
-  invoke()
   %s
-end]]):format(table.concat(params, ", "), table.concat(tests, " and "), table.concat(params, ", "),
+  %s
+end]]):format(table.concat(params, ", "), table.concat(tests, " and "),
+    soft and "do return nil end" or "wrong(" .. table.concat(params, ", ") .. ")",
     row.id, #row.inputs, set, table.concat(fills, "\n  "),
+    soft and "if not attempt() then return nil end" or "invoke()",
     #row.outputs == 1 and "local y = take(0) settle() return y" or "return outputs(row)")
   local function wrong(...)
     for i = 1, #row.inputs do
@@ -245,7 +248,7 @@ end]]):format(table.concat(params, ", "), table.concat(tests, " and "), table.co
     end
   end
   return assert(loadstring(source, "=mascon." .. name))(row, call, is_tensor, state, invoke, take,
-    settle, wrong, general.outputs)
+    settle, wrong, general.outputs, layer.attempt)
 end
 
 return M

@@ -141,7 +141,9 @@ function M.device(prefix, v)
   local why = layer.new "const char *[1]"
   local count = C.mascon_device_count(C.MASCON_DEVICE_CUDA, why)
   if count == 0 then
-    options.fail(prefix, "this build has no CUDA backend", layer.string(why[0]))
+    local reason = layer.string(why[0])
+    local missing = reason:find("libmascon_cuda.so not found", 1, true)
+    options.fail(prefix, missing and "this build has no CUDA backend" or "CUDA cannot be used here", reason)
   elseif tonumber(index) >= count then
     local list = count == 1 and "cuda:0" or "cuda:0..cuda:" .. count - 1
     options.fail(prefix, ("device cuda:%s does not exist; this machine has %s"):format(index, list))
