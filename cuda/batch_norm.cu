@@ -1,0 +1,208 @@
+/* batch_norm.cu: batch_norm and its backward op.
+ *
+ * Channels-last memory and {n, c} are rows of c channels; row-major memory is planes, one for each picture
+ * and channel. Two kernels each way: the first adds up each channel over the batch (batch_norm.cuh), the
+ * second normalises.
+ */
+#include "cuda/batch_norm.cuh"
+
+namespace mascon {
+namespace {
+
+constexpr int map_threads = 256;
+
+/* grid {tiles of lanes * V channels, blocks of rows} */
+template <class T, int V>
+__global__ void map_rows(const T *__restrict__ x, const T *__restrict__ dy, T *__restrict__ y,
+                         const __grid_constant__ problem p) {
+    const int thread = (int)threadIdx.x, ways = map_threads / p.lanes;
+    const int64_t c = ((int64_t)blockIdx.x * p.lanes + thread % p.lanes) * V;
+    if (c >= p.channels) return;
+    const int64_t begin = (int64_t)blockIdx.y * ways + thread / p.lanes;
+    affine f[V];
+#pragma unroll
+    for (int k = 0; k < V; k++) f[k] = affine_of(p, c + k, begin == 0);
+#pragma unroll 4
+    for (int64_t row = begin; row < p.rows; row += (int64_t)gridDim.y * ways) {
+        const int64_t at = row * p.channels + c;
+        float v[V], d[V] = {0};
+        load_row<T, V>(x, at, v);
+        if (p.backward) load_row<T, V>(dy, at, d);
+        pack<T, V> out;
+#pragma unroll
+        for (int k = 0; k < V; k++) out.v[k] = from_float<T>(apply(p, f[k], v[k], d[k]));
+        *(pack<T, V> *)(y + at) = out;
+    }
+}
+
+/* ---- Planes ---- */
+
+/* grid {channels, splits}; V elements of a plane at a time */
+template <class T, int V>
+__global__ void sum_planes(const T *x, const T *dy, const __grid_constant__ problem p) {
+    const int64_t c = blockIdx.x, pictures = p.rows / p.inner, packs = p.inner / V;
+    const int64_t first = (int64_t)blockIdx.y * p.part;
+    const int64_t end = first + p.part < pictures ? first + p.part : pictures;
+    const float mean = p.backward ? column_at(p.mean, c, 0) : 0;
+    state<1> s = {};
+    for (int64_t i = threadIdx.x; i < (end - first) * packs; i += sum_threads) {
+        const int64_t picture = i / packs;
+        const int64_t at =
+            ((first + picture) * p.channels + c) * p.inner + (i - picture * packs) * V;
+        float v[V], d[V];
+        load_row<T, V>(x, at, v);
+        if (p.backward) {
+            load_row<T, V>(dy, at, d);
+#pragma unroll
+            for (int k = 0; k < V; k++) {
+                s.a[0] += d[k];
+                s.b[0] += d[k] * (v[k] - mean);
+            }
+        } else {
+            float batch[V][1];
+#pragma unroll
+            for (int k = 0; k < V; k++) batch[k][0] = v[k];
+            add_moments<1, V>(s, batch);
+        }
+    }
+    const moments whole = group_reduce(
+        moments{s.n, s.a[0], s.b[0]}, sum_threads, [&p](const moments &a, const moments &b) {
+            if (!p.backward) return join_moments(a, b);
+            return moments{0, a.mean + b.mean, a.squares + b.squares};
+        });
+    if (threadIdx.x == 0) {
+        float *partial = p.partial + 2 * (int64_t)blockIdx.y * p.channels + c;
+        partial[0] = whole.mean;
+        partial[p.channels] = whole.squares;
+    }
+    if (p.splits > 1 && !last_block((int)c, gridDim.y)) return;
+    __syncthreads();
+    join_splits(p, c, 1);
+}
+
+/* Item: V elements of a plane. */
+template <class T, int V>
+__global__ void map_planes(const T *__restrict__ x, const T *__restrict__ dy, T *__restrict__ y,
+                           const __grid_constant__ problem p, int64_t items) {
+    const int64_t packs = p.inner / V;
+    for (int64_t i = first_index(); i < items; i += grid_step()) {
+        int64_t c;
+        if (items <= INT32_MAX) {
+            c = (uint32_t)i / (uint32_t)packs % (uint32_t)p.channels;
+        } else {
+            c = i / packs % p.channels;
+        }
+        const affine f = affine_of(p, c, i == c * packs);
+        float v[V], d[V] = {0};
+        load_row<T, V>(x, i * V, v);
+        if (p.backward) load_row<T, V>(dy, i * V, d);
+        pack<T, V> out;
+#pragma unroll
+        for (int k = 0; k < V; k++) out.v[k] = from_float<T>(apply(p, f, v[k], d[k]));
+        *(pack<T, V> *)(y + i * V) = out;
+    }
+}
+
+/* ---- Calls ---- */
+
+const mascon_view *input(const mascon_call *call) {
+    return SRC(call, call->op == MASCON_OP_batch_norm ? 0 : 1);
+}
+
+/* V: channels, or elements, of a thread. */
+problem problem_of(const mascon_call *call, int V) {
+    const mascon_view *x = input(call);
+    const masconI_channels s = masconI_channels_of(x);
+    return plan_sums(s, s.inner == 1 || is_nhwc(x), call->op != MASCON_OP_batch_norm, V);
+}
+
+/* V is not known before the memory is, so room for the larger of both. */
+size_t workspace(const mascon_call *call) {
+    const mascon_view *x = input(call);
+    size_t bytes = 0;
+    if (x->numel == 0) return 0;
+    for (int V = 1; V <= 8; V *= 2) {
+        const size_t own = sums_bytes(problem_of(call, V));
+        if (own > bytes) bytes = own;
+    }
+    return bytes;
+}
+
+template <class T, int V>
+mascon_status run_packs(const mascon_call *call, mascon_exec *exec) {
+    problem p = problem_of(call, V);
+    const T *x = (const T *)input(call)->data;
+    const T *dy = p.backward ? (const T *)SRC(call, 0)->data : NULL;
+    T *y = (T *)DST(call, 0)->data;
+    place_sums(&p, exec->workspace);
+    if (p.backward) {
+        fill_backward(call, 2, &p);
+    } else {
+        fill_forward(call, 1, &p);
+    }
+    const bool sums = wants_sums(p);
+    if (!p.in_rows) {
+        const dim3 grid((unsigned)p.channels, (unsigned)p.splits);
+        const int64_t items = input(call)->numel / V;
+        if (sums) {
+            MASCON_TRY(
+                launch(sum_planes<T, V>, grid, dim3(sum_threads), 0, exec->stream, x, dy, p));
+        }
+        return launch(map_planes<T, V>, dim3(blocks_for(items, map_threads, input(call)->device)),
+                      dim3(map_threads), 0, exec->stream, x, dy, y, p, items);
+    }
+    const int64_t tiles = divide_up(p.channels, (int64_t)p.lanes * V);
+    if (sums) {
+        MASCON_TRY((run_sums<V>(rows_source<T, V>{x, dy}, p, exec->stream)));
+    }
+    int64_t blocks = divide_up(4 * busy_blocks, tiles);
+    const int64_t most = divide_up(p.rows, map_threads / p.lanes);
+    if (blocks > most) blocks = most;
+    return launch(map_rows<T, V>, dim3((unsigned)tiles, (unsigned)blocks), dim3(map_threads), 0,
+                  exec->stream, x, dy, y, p);
+}
+
+/* Whether 16 bytes at a time hold channels (or elements of a plane) only of one row (plane). */
+int fits_packs(const mascon_call *call, int V) {
+    const mascon_view *x = input(call);
+    const masconI_channels s = masconI_channels_of(x);
+    const int in_rows = s.inner == 1 || is_nhwc(x);
+    return (in_rows ? s.c : s.inner) % V == 0 && aligned16(x->data) &&
+           aligned16(SRC(call, 0)->data) && aligned16(DST(call, 0)->data);
+}
+
+mascon_status run(mascon_call *call, mascon_exec *exec) {
+    const mascon_view *x = input(call);
+    if (x->numel == 0) {
+        problem p = {};
+        p.channels = x->shape[1];
+        p.backward = call->op != MASCON_OP_batch_norm;
+        if (p.backward) {
+            fill_backward(call, 2, &p);
+        } else {
+            fill_forward(call, 1, &p);
+        }
+        return run_empty(p, exec->stream);
+    }
+    return dispatch_float(x->dtype, [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        if (fits_packs(call, pack_of<T>())) return run_packs<T, pack_of<T>()>(call, exec);
+        return run_packs<T, 1>(call, exec);
+    });
+}
+
+int wish(const mascon_call *call, mascon_wish *w) {
+    const uint8_t order = order_of(input(call));
+    if (call->op == MASCON_OP_batch_norm_bwd) w->src[1] = order;
+    w->src[0] = w->dst[0] = order;
+    w->dst[1] = w->dst[2] = MASCON_WISH_ROW; /* all {c} inputs are read, or written, as they lie */
+    return is_device_float(input(call)->dtype);
+}
+
+}  // namespace
+}  // namespace mascon
+
+using namespace mascon;
+
+MASCON_KERNEL(batch_norm, wish, workspace, run);
+MASCON_KERNEL(batch_norm_bwd, wish, workspace, run);

@@ -1,0 +1,208 @@
+/* conv_epilogue.cu: our own kernels around convolutions and matrix products: what follows where the
+ * library cannot fuse it, batch norm as a factor and a term, sums of columns (bias gradients), and
+ * products of whole numbers. See conv_kernels.h.
+ */
+#include "cuda/conv_kernels.h"
+#include "cuda/device.cuh"
+
+namespace {
+
+/* ---- y = relu?(y * scale + shift + bias + residual) ---- */
+
+template <class T>
+struct tail {
+    T *y;
+    const float *scale, *shift;
+    const T *bias, *residual;
+    int64_t packs;   /* of V elements */
+    int64_t per_row; /* packs of a row */
+    divider by_row;  /* per_row, where packs < 2^31 */
+    int32_t relu, narrow;
+};
+
+/* y {rows, channels} in packs of V channels. */
+template <class T, int V>
+__global__ void tail_kernel(tail<T> t) {
+    for (int64_t i = first_index(); i < t.packs; i += grid_step()) {
+        int64_t in_row;
+        if (t.narrow) {
+            const uint32_t row = divide((uint32_t)i, t.by_row);
+            in_row = (int64_t)((uint32_t)i - row * t.by_row.by);
+        } else {
+            in_row = i % t.per_row;
+        }
+        const int64_t channel = in_row * V;
+        pack<T, V> y = ((const pack<T, V> *)t.y)[i], r;
+        if (t.residual) r = ((const pack<T, V> *)t.residual)[i];
+        for (int k = 0; k < V; k++) {
+            float v = to_float(y.v[k]);
+            if (t.scale) v *= t.scale[channel + k];
+            if (t.shift) v += t.shift[channel + k];
+            if (t.bias) v += to_float(t.bias[channel + k]);
+            if (t.residual) v += to_float(r.v[k]);
+            if (t.relu && v < 0) v = 0;
+            set_float(&y.v[k], v);
+        }
+        ((pack<T, V> *)t.y)[i] = y;
+    }
+}
+
+template <class T, int V>
+mascon_status run_tail(const masconG_epilogue *e, cudaStream_t stream) {
+    tail<T> t = {};
+    t.y = (T *)e->y;
+    t.scale = e->scale;
+    t.shift = e->shift;
+    t.bias = (const T *)e->bias;
+    t.residual = (const T *)e->residual;
+    t.relu = e->relu;
+    t.per_row = e->channels / V;
+    t.packs = e->rows * t.per_row;
+    t.narrow = t.packs < ((int64_t)1 << 31);
+    if (t.narrow) t.by_row = make_divider((uint32_t)t.per_row);
+    int64_t blocks = (t.packs + THREADS - 1) / THREADS;
+    if (blocks > 1 << 16) blocks = 1 << 16;
+    return launch(tail_kernel<T, V>, dim3((unsigned)blocks), dim3(THREADS), 0, stream, t);
+}
+
+/* ---- Batch norm as scale and shift ---- */
+
+__device__ float read_any(const void *p, int32_t dtype, int64_t i) {
+    if (dtype == MASCON_DTYPE_BF16) return to_float(((const bfloat16 *)p)[i]);
+    if (dtype == MASCON_DTYPE_F16) return to_float(((const half *)p)[i]);
+    return ((const float *)p)[i];
+}
+
+/* One thread per channel. */
+__global__ void fold_kernel(masconG_fold f) {
+    for (int64_t c = first_index(); c < f.channels; c += grid_step()) {
+        float scale = f.weight ? read_any(f.weight, f.weight_dtype, c) : 1.0f;
+        if (f.var) scale /= sqrtf(read_any(f.var, f.var_dtype, c) + f.eps);
+        float shift = f.bias ? read_any(f.bias, f.bias_dtype, c) : 0.0f;
+        if (f.mean) shift -= read_any(f.mean, f.mean_dtype, c);
+        shift *= scale;
+        if (f.norm_bias) shift += read_any(f.norm_bias, f.norm_bias_dtype, c);
+        f.scale[c] = scale;
+        f.shift[c] = shift;
+    }
+}
+
+/* ---- Sums of columns ---- */
+
+enum { LANES = 32, WARPS = 8 }; /* of a block: columns side by side, rows at the same time */
+constexpr int64_t MOST_PARTS = 128, ROWS_PER_PART = 256;
+
+/* x {rows, columns}. Block (i, j) adds rows j * slice.. of columns i * LANES.. and writes one float each:
+ * into parts {gridDim.y, columns}, or, where it is the only block of its columns, into out. */
+template <class T>
+__global__ void part_kernel(const T *x, float *parts, T *out, int64_t rows, int64_t columns,
+                            int64_t slice) {
+    __shared__ float sums[WARPS][LANES + 1];
+    const int lane = (int)threadIdx.x, warp = (int)threadIdx.y;
+    const int64_t column = (int64_t)blockIdx.x * LANES + lane;
+    const int64_t first = (int64_t)blockIdx.y * slice;
+    const int64_t end = first + slice < rows ? first + slice : rows;
+    float sum = 0;
+    if (column < columns) {
+        for (int64_t r = first + warp; r < end; r += WARPS) sum += load(x, r * columns + column);
+    }
+    sums[warp][lane] = sum;
+    __syncthreads();
+    if (warp == 0 && column < columns) {
+        for (int w = 1; w < WARPS; w++) sum += sums[w][lane];
+        if (gridDim.y == 1) {
+            store(out, column, sum);
+        } else {
+            parts[(int64_t)blockIdx.y * columns + column] = sum;
+        }
+    }
+}
+
+/* out {columns} = the sums over the first dimension of parts {n, columns}. */
+template <class T>
+__global__ void whole_kernel(const float *parts, T *out, int n, int64_t columns) {
+    for (int64_t c = first_index(); c < columns; c += grid_step()) {
+        float sum = 0;
+        for (int i = 0; i < n; i++) sum += parts[(int64_t)i * columns + c];
+        store(out, c, sum);
+    }
+}
+
+int64_t count_parts(int64_t rows, int64_t columns) {
+    int64_t parts = (rows + ROWS_PER_PART - 1) / ROWS_PER_PART;
+    /* many columns fill the device by themselves */
+    const int64_t enough = (MOST_PARTS * LANES * 8 + columns - 1) / (columns ? columns : 1);
+    if (parts > enough) parts = enough;
+    return parts < 1 ? 1 : parts > MOST_PARTS ? MOST_PARTS : parts;
+}
+
+/* ---- Products of whole numbers ---- */
+
+/* y {m, n} = a {m, k} b {k, n}; one thread per element. The sum wraps around as on the CPU. */
+template <class T>
+__global__ void whole_product_kernel(masconG_whole_product p) {
+    const T *a = (const T *)p.a, *b = (const T *)p.b;
+    T *y = (T *)p.y;
+    for (int64_t i = first_index(); i < p.m * p.n; i += grid_step()) {
+        const int64_t row = i / p.n, column = i - row * p.n;
+        uint64_t sum = 0;
+        for (int64_t k = 0; k < p.k; k++) {
+            sum += (uint64_t)a[row * p.a_row + k * p.a_column] *
+                   (uint64_t)b[k * p.b_row + column * p.b_column];
+        }
+        y[i] = (T)sum;
+    }
+}
+
+template <class T>
+mascon_status run_whole(const masconG_whole_product *p, cudaStream_t stream) {
+    int64_t blocks = (p->m * p->n + THREADS - 1) / THREADS;
+    if (blocks > 1 << 16) blocks = 1 << 16;
+    return launch(whole_product_kernel<T>, dim3((unsigned)blocks), dim3(THREADS), 0, stream, *p);
+}
+
+}  // namespace
+
+mascon_status masconG_epilogue_run(const masconG_epilogue *e, cudaStream_t stream) {
+    if (e->rows == 0 || e->channels == 0) return MASCON_OK;
+    return dispatch_float(e->dtype, [&](auto t) {
+        typedef typename decltype(t)::type T;
+        constexpr int V = pack_of<T>();
+        if (e->channels % V == 0 && aligned16(e->y) && aligned16(e->residual)) {
+            return run_tail<T, V>(e, stream);
+        }
+        return run_tail<T, 1>(e, stream);
+    });
+}
+
+mascon_status masconG_fold_run(const masconG_fold *f, cudaStream_t stream) {
+    const int64_t blocks = (f->channels + THREADS - 1) / THREADS;
+    return launch(fold_kernel, dim3((unsigned)blocks), dim3(THREADS), 0, stream, *f);
+}
+
+size_t masconG_column_sum_bytes(int64_t rows, int64_t columns) {
+    const int64_t parts = count_parts(rows, columns);
+    return parts == 1 ? 0 : (size_t)(parts * columns) * sizeof(float);
+}
+
+mascon_status masconG_column_sum(const void *x, void *out, void *parts, int64_t rows,
+                                 int64_t columns, int32_t dtype, cudaStream_t stream) {
+    if (columns == 0) return MASCON_OK;
+    const int64_t n = count_parts(rows, columns), slice = (rows + n - 1) / n;
+    return dispatch_float(dtype, [&](auto t) -> mascon_status {
+        typedef typename decltype(t)::type T;
+        const dim3 grid((unsigned)((columns + LANES - 1) / LANES), (unsigned)n);
+        MASCON_TRY(launch(part_kernel<T>, grid, dim3(LANES, WARPS), 0, stream, (const T *)x,
+                          (float *)parts, (T *)out, rows, columns, slice));
+        if (n == 1) return MASCON_OK;
+        const unsigned blocks = (unsigned)((columns + THREADS - 1) / THREADS);
+        return launch(whole_kernel<T>, dim3(blocks), dim3(THREADS), 0, stream, (const float *)parts,
+                      (T *)out, (int)n, columns);
+    });
+}
+
+mascon_status masconG_whole_product_run(const masconG_whole_product *p, cudaStream_t stream) {
+    if (p->dtype == MASCON_DTYPE_I64) return run_whole<int64_t>(p, stream);
+    if (p->dtype == MASCON_DTYPE_I32) return run_whole<int32_t>(p, stream);
+    return run_whole<uint8_t>(p, stream);
+}

@@ -1,0 +1,56 @@
+/* fake.h: the fake device, for the files of this folder and for tests.
+ *
+ * Work is queued per stream and runs when somebody waits for it (or the queue is long), so a missing
+ * wait shows. Device memory cannot be touched while host code runs, so a host that reads it faults.
+ * Copies are checked against the blocks that were given out.
+ *
+ * Environment: MASCON_FAKE_DEVICES (1), MASCON_FAKE_MEMORY (bytes of each device, 1073741824),
+ * MASCON_FAKE_GUARD (1; 0 leaves device memory open to the host, for a debugger).
+ */
+#ifndef MASCON_CUDA_FAKE_H
+#define MASCON_CUDA_FAKE_H
+
+#include <cuda_runtime_api.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FAKE_API __attribute__((visibility("default")))
+
+/* The n-th call from now on of the member of cuda_api with this name ("malloc", "launch_kernel"; NULL:
+ * of any) fails with this error; n = 0: none. */
+FAKE_API void masconF_fail(const char *call, int64_t n, int32_t error);
+/* Calls of a member so far (NULL: of all). */
+FAKE_API int64_t masconF_calls(const char *call);
+/* Queued tasks that have not run. */
+FAKE_API int64_t masconF_pending(void);
+/* Device bytes, page-locked bytes, streams and events that were not given back. */
+FAKE_API void masconF_live(int64_t out[4]);
+/* Forgets a sticky error, as a new process would. */
+FAKE_API void masconF_revive(void);
+
+/* For the fakes of other libraries: whether a test wants this call to fail (then *error), and a look
+ * whether a range lies within one block of device memory. */
+int fake_injected(const char *call, int32_t *error);
+int fake_is_device(const void *p, size_t bytes);
+/* Fill their members of the table. */
+struct cuda_api;
+void fake_fill_blas(struct cuda_api *table) __attribute__((weak));
+void fake_fill_cudnn(struct cuda_api *table) __attribute__((weak));
+
+#ifdef __cplusplus
+}
+
+#include <functional>
+
+/* Queues work that computes on device memory. */
+cudaError_t fake_enqueue(cudaStream_t stream, std::function<cudaError_t()> work);
+
+namespace emulate {
+cudaError_t run_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread);
+}
+#endif
+
+#endif
