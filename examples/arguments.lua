@@ -13,6 +13,7 @@ local common = {
   { "workers", 2, "threads that prepare batches" },
   { "out", ".", "folder for pictures; made where it is missing" },
   { "steps", 0, "stop each pass after so many batches (default: all)" },
+  { "autocast", false, "convolutions and products in bfloat16" },
 }
 
 local fields -- those of this script

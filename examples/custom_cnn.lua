@@ -59,7 +59,7 @@ lecture.plot_sample(X, y, class_names):save(options.out .. "/custom_cnn_sample.s
 local model = CustomCNN(3, #class_names):to(mascon.device(options.device))
 local results = lecture.train(model, loaders.train, loaders.val,
   optim.Adam(model:parameters(), { lr = options.lr }), nn.CrossEntropyLoss(),
-  { epochs = options.epochs, steps = options.steps })
+  { epochs = options.epochs, steps = options.steps, autocast = options.autocast })
 lecture.plot_loss_curves(results, "Custom CNN"):save(options.out .. "/custom_cnn.svg")
 local _, _, _, _, heat_map = lecture.calculate_performance(model, loaders.test, class_names, "Custom CNN")
 heat_map:save(options.out .. "/custom_cnn_confusion.svg")

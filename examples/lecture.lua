@@ -79,6 +79,18 @@ function M.first_batch(loader)
   return next_batch(state, control)
 end
 
+local function forward(model, X, y, loss_fn)
+  local scores = model(X)
+  return scores, loss_fn(scores, y)
+end
+
+--- Scores and loss of a batch, in bfloat16 where that suits if autocast is true.
+local function forward_function(autocast)
+  return autocast and function(...)
+    return mascon.autocast("bfloat16", forward, ...)
+  end or forward
+end
+
 --- One pass over the training batches: mean loss and mean accuracy.
 ---@param options? table bar (a mascon.tqdm bar over the loader), scheduler (stepped after each batch),
 ---  steps (so many batches instead of all)
@@ -86,11 +98,11 @@ end
 function M.train_step(model, loader, loss_fn, optimizer, device, options)
   model:train()
   options = options or {}
+  local run = forward_function(options.autocast)
   local loss_sum, correct, done = 0, 0, 0
   for X, y in options.bar or loader() do
     X, y = X:to(device), y:to(device)
-    local scores = model(X)
-    local loss = loss_fn(scores, y)
+    local scores, loss = run(model, X, y, loss_fn)
     optimizer:zero_grad()
     loss:backward()
     optimizer:step()
@@ -110,17 +122,18 @@ function M.train_step(model, loader, loss_fn, optimizer, device, options)
 end
 
 --- One pass over batches without training: mean loss and mean accuracy.
----@param options? table steps
+---@param options? table steps; autocast
 ---@return number loss, number accuracy
 function M.test_step(model, loader, loss_fn, device, options)
   model:eval()
   local loss_sum, correct, done = 0, 0, 0
   local steps = options and options.steps
+  local run = forward_function(options and options.autocast)
   mascon.inference_mode(function()
     for X, y in loader() do
       X, y = X:to(device), y:to(device)
-      local scores = model(X)
-      loss_sum = loss_sum + loss_fn(scores, y):item()
+      local scores, loss = run(model, X, y, loss_fn)
+      loss_sum = loss_sum + loss:item()
       correct = correct + scores:argmax(2):eq(y):sum():item() / #y
       done = done + 1
       if done == steps then
@@ -132,7 +145,8 @@ function M.test_step(model, loader, loss_fn, device, options)
 end
 
 --- Trains for some epochs; prints one line for each.
----@param options table epochs; scheduler (stepped after each batch); steps (batches of a pass, 0 for all)
+---@param options table epochs; scheduler (stepped after each batch); steps (batches of a pass, 0 for all);
+---  autocast (true: bfloat16 where it suits)
 ---@return table results {train_loss =, train_acc =, test_loss =, test_acc =}, a list of numbers each
 function M.train(model, train_loader, test_loader, optimizer, loss_fn, options)
   local device = device_of(model)
@@ -141,7 +155,7 @@ function M.train(model, train_loader, test_loader, optimizer, loss_fn, options)
     local bar = mascon.tqdm(train_loader, { desc = ("epoch %d/%d"):format(epoch, options.epochs),
       leave = false })
     local train_loss, train_acc = M.train_step(model, train_loader, loss_fn, optimizer, device,
-      { bar = bar, scheduler = options.scheduler, steps = options.steps })
+      { bar = bar, scheduler = options.scheduler, steps = options.steps, autocast = options.autocast })
     local test_loss, test_acc = M.test_step(model, test_loader, loss_fn, device, options)
     print(("Epoch: %d | train_loss: %.4f | train_acc: %.4f | test_loss: %.4f | test_acc: %.4f"):format(
       epoch, train_loss, train_acc, test_loss, test_acc))

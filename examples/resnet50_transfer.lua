@@ -81,7 +81,7 @@ end
 local title = "Frozen " .. options.model
 local results = lecture.train(trained, batches.train, batches.val,
   optim.Adam(trained:parameters(), { lr = options.lr }), nn.CrossEntropyLoss(),
-  { epochs = options.epochs, steps = options.steps })
+  { epochs = options.epochs, steps = options.steps, autocast = options.autocast })
 lecture.plot_loss_curves(results, title):save(options.out .. "/resnet50_transfer.svg")
 
 if part then
@@ -90,7 +90,7 @@ if part then
   trained, batches, title = model, loaders, ("%s, %s fine-tuned"):format(options.model, options.fine_tune)
   results = lecture.train(model, loaders.train, loaders.val,
     optim.Adam(model:parameters(), { lr = options.lr / 10 }), nn.CrossEntropyLoss(),
-    { epochs = options.epochs, steps = options.steps })
+    { epochs = options.epochs, steps = options.steps, autocast = options.autocast })
   lecture.plot_loss_curves(results, title):save(options.out .. "/resnet50_transfer_fine_tune.svg")
 end
 

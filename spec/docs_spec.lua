@@ -1,0 +1,150 @@
+-- Every code block of README.md and docs/*.md runs. The Lua blocks of a page are one script, run by the
+-- program in an empty folder; a line that ends with "--> text" prints that text ("..." stands for anything).
+-- C blocks with a main are compiled and run. The reference pages are those that scripts/docs makes.
+local mascon = require "mascon"
+
+local here = io.popen("pwd"):read "*l"
+local library = os.getenv "MASCON_LIBRARY" or here .. "/build/libmascon.so"
+local program = os.getenv "MASCON_PROGRAM" or here .. "/build/mascon"
+local build = library:match "^(.*)/[^/]*$"
+
+local function run(command)
+  local pipe = io.popen("(" .. command .. ") 2>&1; echo \"status $?\"")
+  local text = pipe:read "*a"
+  pipe:close()
+  return (text:gsub("status (%d+)\n$", "")), tonumber(text:match "status (%d+)\n$")
+end
+
+local function read(path)
+  local file = assert(io.open(path))
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+local function write(path, text)
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+end
+
+--- The page with all lines emptied but those of blocks in this language, so that line numbers stay.
+local function blocks(text, language)
+  local lines, inside, found = {}, false, false
+  for line in (text .. "\n"):gmatch "(.-)\n" do
+    if line:match "^```" then
+      inside = not inside and line == "```" .. language
+      found = found or inside
+      lines[#lines + 1] = ""
+    else
+      lines[#lines + 1] = inside and line or ""
+    end
+  end
+  return found and table.concat(lines, "\n")
+end
+
+--- What the lines marked with --> say, in order.
+local function expected_lines(code)
+  local list = {}
+  for line in code:gmatch "[^\n]+" do
+    list[#list + 1] = line:match "%-%->%s*(.-)%s*$"
+  end
+  return list
+end
+
+local function pattern_of(text)
+  return "^" .. text:gsub("[%^%$%(%)%%%.%[%]%*%+%-%?]", "%%%0"):gsub("%%%.%%%.%%%.", ".*") .. "$"
+end
+
+local function check_output(page, code, output)
+  local lines = {}
+  for line in output:gmatch "[^\n]+" do
+    lines[#lines + 1] = line
+  end
+  local at = 1
+  for _, text in ipairs(expected_lines(code)) do
+    local pattern, from = pattern_of(text), at
+    while lines[at] and not lines[at]:match(pattern) do
+      at = at + 1
+    end
+    assert.is_truthy(lines[at], ("%s: '%s' was not printed after line %d of\n%s"):format(page, text, from - 1, output))
+    at = at + 1
+  end
+end
+
+local pages = { "README.md" }
+for path in io.popen("ls docs/*.md docs/reference/*.md 2>/dev/null"):lines() do
+  pages[#pages + 1] = path
+end
+
+describe("the documents", function()
+  local folder, pictures
+
+  setup(function()
+    folder = os.tmpname()
+    os.remove(folder)
+    pictures = folder .. "/pictures"
+    os.execute("mkdir -p " .. pictures)
+  end)
+
+  teardown(function()
+    os.execute("rm -rf " .. folder)
+  end)
+
+  for _, page in ipairs(pages) do
+    local text = read(page)
+    local lua, c = blocks(text, "lua"), blocks(text, "c")
+    if lua then
+      it(page .. " runs", function()
+        local place = folder .. "/" .. page:gsub("[/.]", "_")
+        os.execute("mkdir -p " .. place)
+        write(place .. "/page.lua", lua)
+        local output, status = run(("cd %s && LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;%s/examples/?.lua;%s/?.lua;;' "
+          .. "MASCON_DATA=%s MASCON_CACHE=%s/cache MASCON_LIBRARY=%s timeout 120 %s -l spec.support.small_data page.lua"):format(
+          place, here, here, here, here, pictures, folder, library, program))
+        assert.equal(0, status, page .. "\n" .. output)
+        check_output(page, lua, output)
+      end)
+    end
+    if c and c:find "int main%(" then
+      it(page .. " compiles and runs", function()
+        local base = folder .. "/" .. page:gsub("[/.]", "_")
+        write(base .. ".c", c)
+        local output, status = run(("cc -std=c99 -Wall -Wextra -Werror -I%s/lib -I%s/include %s.c -o %s.out -L%s -lmascon "
+          .. "-Wl,-rpath,%s && %s.out"):format(here, build, base, base, build, build, base))
+        assert.equal(0, status, page .. "\n" .. output)
+      end)
+    end
+  end
+
+  it("name files that exist", function()
+    for _, page in ipairs(pages) do
+      local text = read(page)
+      local folder_of = page:match "^(.*/)" or ""
+      for target in text:gmatch "%]%(([^)#:]+)[^)]*%)" do
+        local file = io.open(folder_of .. target)
+        assert.is_truthy(file, page .. " links to " .. target)
+        file:close()
+      end
+    end
+  end)
+
+  it("have the reference pages that scripts/docs makes", function()
+    local made = folder .. "/reference"
+    local output, status = run(("MASCON_LIBRARY=%s MASCON_PROGRAM=%s scripts/docs %s"):format(library, program, made))
+    assert.equal(0, status, output)
+    output, status = run(("diff -r %s docs/reference"):format(made))
+    assert.equal(0, status, "run scripts/docs\n" .. output:sub(1, 2000))
+  end)
+
+  it("describe every operation, class and function", function()
+    assert.is_truthy(mascon.help ~= nil)
+    local all = run "cat docs/reference/*.md"
+    for _, row in ipairs(require("mascon.op").list()) do
+      assert.is_truthy(all:find("\n### " .. row.name .. "\n", 1, true), row.name)
+    end
+    for _, name in ipairs(require("mascon.docs").names) do
+      assert.is_truthy(all:find("\n### " .. name .. "\n", 1, true), name)
+    end
+  end)
+end)
