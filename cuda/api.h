@@ -38,6 +38,7 @@ typedef struct cuda_api {
     cudaError_t (*free)(void *block);
     cudaError_t (*host_alloc)(void **out, size_t bytes, unsigned int flags);
     cudaError_t (*free_host)(void *block);
+    cudaError_t (*pointer_get_attributes)(struct cudaPointerAttributes *out, const void *p);
     cudaError_t (*memcpy_async)(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind kind,
                                 cudaStream_t stream);
     cudaError_t (*memset_async)(void *dst, int byte, size_t bytes, cudaStream_t stream);

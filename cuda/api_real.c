@@ -18,6 +18,7 @@ static const cuda_api real = {
     .free = cudaFree,
     .host_alloc = cudaHostAlloc,
     .free_host = cudaFreeHost,
+    .pointer_get_attributes = cudaPointerGetAttributes,
     .memcpy_async = cudaMemcpyAsync,
     .memset_async = cudaMemsetAsync,
     .stream_create_with_flags = cudaStreamCreateWithFlags,

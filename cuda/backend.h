@@ -51,6 +51,7 @@ typedef struct masconG_device {
     int32_t multiprocessors;
     int32_t capability; /* 90 for 9.0 */
     int32_t max_shared; /* bytes of shared memory that a block may opt in to */
+    int32_t host_pages; /* 1: it reads ordinary memory of the host by the host's page tables */
 } masconG_device;
 
 enum { MASCONG_BOUNCE = 4096 };
@@ -58,6 +59,9 @@ enum { MASCONG_BOUNCE = 4096 };
 int32_t masconG_count(const char **why);
 /* The device's state, made on first use; also makes it this thread's current device. */
 mascon_status masconG_open(int32_t device, masconG_device **out);
+/* Makes some device current in a thread that has none: one that was opened already, where there is one.
+ * (The runtime would take the first, and make a context there.) */
+mascon_status masconG_open_any(void);
 /* The state of a device that a running kernel uses: it was opened before. */
 masconG_device *masconG_of(int32_t device);
 mascon_status masconG_synchronize(int32_t device);

@@ -189,7 +189,8 @@ __device__ inline void join_states(state<V> &s, const state<V> &o, int backward)
 
 /* grid {tiles of lanes * V channels, splits}. Source: where the rows come from. */
 template <int V, class Source>
-__global__ void sum_rows(const Source source, const __grid_constant__ problem p) {
+__global__ void __launch_bounds__(sum_threads, 2)
+    sum_rows(const Source source, const __grid_constant__ problem p) {
     __shared__ float scratch_n[sum_threads];
     __shared__ float scratch[2][V][sum_threads];
     const int thread = (int)threadIdx.x, ways = sum_threads / p.lanes;

@@ -19,19 +19,34 @@ enum { MAX_DEVICES = 16 };
 typedef struct handles {
     cublasLtHandle_t blas[MAX_DEVICES];
     cudnnHandle_t dnn[MAX_DEVICES];
+    struct handles *next; /* while spare */
 } handles;
 
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static int key_made;
 
+/* Those of threads that ended. They serve the next threads: plans were made with them, making one takes
+ * long, and destroying one waits for the device. */
+static struct {
+    pthread_mutex_t lock;
+    handles *first;
+} spare = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
 static void thread_ends(void *value) {
     handles *h = value;
-    for (int i = 0; i < MAX_DEVICES; i++) {
-        if (h->blas[i]) cuda->blas_destroy(h->blas[i]);
-        if (h->dnn[i]) cuda->cudnn_destroy(h->dnn[i]);
-    }
-    free(h);
+    pthread_mutex_lock(&spare.lock);
+    h->next = spare.first;
+    spare.first = h;
+    pthread_mutex_unlock(&spare.lock);
+}
+
+static handles *take_spare(void) {
+    pthread_mutex_lock(&spare.lock);
+    handles *h = spare.first;
+    if (h) spare.first = h->next;
+    pthread_mutex_unlock(&spare.lock);
+    return h;
 }
 
 static void make_key(void) { key_made = pthread_key_create(&key, thread_ends) == 0; }
@@ -41,9 +56,10 @@ static mascon_status own_handles(handles **out) {
     if (!key_made) return masconI_fail(MASCON_E_LIMIT, "no thread-specific key is left");
     *out = pthread_getspecific(key);
     if (*out) return MASCON_OK;
-    handles *h = calloc(1, sizeof *h);
+    handles *h = take_spare();
+    if (!h) h = calloc(1, sizeof *h);
     if (!h || pthread_setspecific(key, h) != 0) {
-        free(h);
+        if (h) thread_ends(h);
         return masconI_fail(MASCON_E_OOM, "no memory for library handles");
     }
     *out = h;
@@ -65,13 +81,11 @@ static mascon_status blas_fail(const char *what, cublasStatus_t status) {
 
 mascon_status masconG_blas_handle(int32_t device, cublasLtHandle_t *out) {
     handles *h;
+    masconG_device *opened;
     MASCON_TRY(own_handles(&h));
+    MASCON_TRY(masconG_open(device, &opened)); /* plans are made for the current device */
     cublasLtHandle_t *slot = &h->blas[device & (MAX_DEVICES - 1)];
-    if (!*slot) {
-        masconG_device *opened; /* makes the device current */
-        MASCON_TRY(masconG_open(device, &opened));
-        TRY_BLAS("starting", cuda->blas_create(slot));
-    }
+    if (!*slot) TRY_BLAS("starting", cuda->blas_create(slot));
     *out = *slot;
     return MASCON_OK;
 }
@@ -83,11 +97,11 @@ static mascon_status dnn_fail(const char *what, cudnnStatus_t status) {
 
 mascon_status masconG_dnn_handle(int32_t device, cudnnHandle_t *out) {
     handles *h;
+    masconG_device *opened;
     MASCON_TRY(own_handles(&h));
+    MASCON_TRY(masconG_open(device, &opened));
     cudnnHandle_t *slot = &h->dnn[device & (MAX_DEVICES - 1)];
     if (!*slot) {
-        masconG_device *opened;
-        MASCON_TRY(masconG_open(device, &opened));
         cudnnHandle_t made = NULL;
         cudnnStatus_t status = cuda->cudnn_create(&made);
         if (status != CUDNN_STATUS_SUCCESS) return dnn_fail("starting", status);
@@ -235,7 +249,9 @@ static mascon_status make_plan(const void *bytes, void **value) {
     if (!made) return masconI_fail(MASCON_E_OOM, "no memory for a plan of a matrix product");
     cublasStatus_t s = describe(p, made);
     if (s == CUBLAS_STATUS_SUCCESS) s = choose(p, handle, made);
-    made->unsupported = s == CUBLAS_STATUS_NOT_SUPPORTED;
+    /* a vector that this kind of product cannot have is an invalid value, too */
+    made->unsupported = s == CUBLAS_STATUS_NOT_SUPPORTED ||
+                        (s == CUBLAS_STATUS_INVALID_VALUE && p->kind != MASCONG_PRODUCT_PLAIN);
     if (s != CUBLAS_STATUS_SUCCESS && !made->unsupported) {
         destroy_plan(made);
         return blas_fail("planning a matrix product", s);

@@ -11,8 +11,8 @@ extern "C" {
 #endif
 
 /* ---- Handles ----
- * One of each library per thread and device, made on first use on the device's stream, destroyed when
- * the thread ends (that of the main thread lives as long as the process). */
+ * One of each library per thread and device, made on first use on the device's stream; they live as long
+ * as the process, and those of a thread that ended serve another. The device becomes the current one. */
 mascon_status masconG_blas_handle(int32_t device, cublasLtHandle_t *out);
 mascon_status masconG_dnn_handle(int32_t device, cudnnHandle_t *out);
 

@@ -90,13 +90,14 @@ __global__ void fold_kernel(masconG_fold f) {
 /* ---- Sums of columns ---- */
 
 enum { LANES = 32, WARPS = 8 }; /* of a block: columns side by side, rows at the same time */
-constexpr int64_t MOST_PARTS = 128, ROWS_PER_PART = 256;
+constexpr int64_t MOST_PARTS = 512, ROWS_PER_PART = 256, ENOUGH_BLOCKS = 1024;
 
 /* x {rows, columns}. Block (i, j) adds rows j * slice.. of columns i * LANES.. and writes one float each:
  * into parts {gridDim.y, columns}, or, where it is the only block of its columns, into out. */
-template <class T>
-__global__ void part_kernel(const T *x, float *parts, T *out, int64_t rows, int64_t columns,
+template <class X, class T>
+__global__ void part_kernel(const X *x, float *parts, T *out, int64_t rows, int64_t columns,
                             int64_t slice) {
+    constexpr int flight = 8; /* loads under way at a time */
     __shared__ float sums[WARPS][LANES + 1];
     const int lane = (int)threadIdx.x, warp = (int)threadIdx.y;
     const int64_t column = (int64_t)blockIdx.x * LANES + lane;
@@ -104,7 +105,15 @@ __global__ void part_kernel(const T *x, float *parts, T *out, int64_t rows, int6
     const int64_t end = first + slice < rows ? first + slice : rows;
     float sum = 0;
     if (column < columns) {
-        for (int64_t r = first + warp; r < end; r += WARPS) sum += load(x, r * columns + column);
+        int64_t r = first + warp;
+        for (; r + (flight - 1) * WARPS < end; r += flight * WARPS) {
+            float v[flight];
+#pragma unroll
+            for (int k = 0; k < flight; k++) v[k] = load(x, (r + k * WARPS) * columns + column);
+#pragma unroll
+            for (int k = 0; k < flight; k++) sum += v[k];
+        }
+        for (; r < end; r += WARPS) sum += load(x, r * columns + column);
     }
     sums[warp][lane] = sum;
     __syncthreads();
@@ -118,20 +127,10 @@ __global__ void part_kernel(const T *x, float *parts, T *out, int64_t rows, int6
     }
 }
 
-/* out {columns} = the sums over the first dimension of parts {n, columns}. */
-template <class T>
-__global__ void whole_kernel(const float *parts, T *out, int n, int64_t columns) {
-    for (int64_t c = first_index(); c < columns; c += grid_step()) {
-        float sum = 0;
-        for (int i = 0; i < n; i++) sum += parts[(int64_t)i * columns + c];
-        store(out, c, sum);
-    }
-}
-
 int64_t count_parts(int64_t rows, int64_t columns) {
     int64_t parts = (rows + ROWS_PER_PART - 1) / ROWS_PER_PART;
     /* many columns fill the device by themselves */
-    const int64_t enough = (MOST_PARTS * LANES * 8 + columns - 1) / (columns ? columns : 1);
+    const int64_t enough = (ENOUGH_BLOCKS * LANES + columns - 1) / (columns ? columns : 1);
     if (parts > enough) parts = enough;
     return parts < 1 ? 1 : parts > MOST_PARTS ? MOST_PARTS : parts;
 }
@@ -192,12 +191,11 @@ mascon_status masconG_column_sum(const void *x, void *out, void *parts, int64_t 
     return dispatch_float(dtype, [&](auto t) -> mascon_status {
         typedef typename decltype(t)::type T;
         const dim3 grid((unsigned)((columns + LANES - 1) / LANES), (unsigned)n);
-        MASCON_TRY(launch(part_kernel<T>, grid, dim3(LANES, WARPS), 0, stream, (const T *)x,
+        MASCON_TRY(launch(part_kernel<T, T>, grid, dim3(LANES, WARPS), 0, stream, (const T *)x,
                           (float *)parts, (T *)out, rows, columns, slice));
         if (n == 1) return MASCON_OK;
-        const unsigned blocks = (unsigned)((columns + THREADS - 1) / THREADS);
-        return launch(whole_kernel<T>, dim3(blocks), dim3(THREADS), 0, stream, (const float *)parts,
-                      (T *)out, (int)n, columns);
+        return launch(part_kernel<float, T>, dim3(grid.x), dim3(LANES, WARPS), 0, stream,
+                      (const float *)parts, (float *)NULL, (T *)out, n, columns, n);
     });
 }
 

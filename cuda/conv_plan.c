@@ -61,7 +61,7 @@ static mascon_status add_tail(masconG_graph *g, const masconG_conv_key *k,
             const masconG_tensor b =
                 tensor(steps[i].uid, steps[i].in_float ? CUDNN_DATA_FLOAT : type, n, k->oc,
                        steps[i].channels_only ? 1 : k->oh, steps[i].channels_only ? 1 : k->ow,
-                       k->alignment);
+                       steps[i].in_float ? 16 : k->alignment); /* those lie in the workspace */
             MASCON_TRY(masconG_graph_tensor(g, &b, &operand));
         }
         const int is_last = k->tail < steps[i].bit * 2;
@@ -125,10 +125,12 @@ static mascon_status make_plans(const masconG_conv_key *key, const masconG_targe
     for (int i = 0; i < count && status == MASCON_OK && *made < max; i++) {
         masconG_conv_plan *p = &plans[*made];
         masconG_notes notes;
-        status = masconG_config_notes(configs[i], &notes);
-        if (status != MASCON_OK || !masconG_conv_allows(key, &notes)) continue;
         *p = (masconG_conv_plan){.tail = key->tail};
-        status = masconG_plan_new(target, configs[i], &p->plan, &p->workspace);
+        status = masconG_config_notes(configs[i], &notes);
+        if (status == MASCON_OK && !masconG_conv_allows(key, &notes)) continue;
+        if (status == MASCON_OK) {
+            status = masconG_plan_new(target, configs[i], &p->plan, &p->workspace);
+        }
         if (status == MASCON_OK && p->workspace > limit) {
             masconG_descriptor_free(p->plan);
         } else if (status == MASCON_OK) {
@@ -187,8 +189,8 @@ static mascon_status make_graph_plan(const masconG_conv_key *key, const masconG_
     mascon_status status = build(&g, key, target);
     if (status == MASCON_OK) status = try_engines(key, &g, target, out);
     masconG_graph_free(&g);
-    if (status == MASCON_E_UNSUPPORTED && key->tail) return MASCON_OK;
-    return status;
+    /* whatever is wrong with the fused graph: there is the plain one */
+    return key->tail && status != MASCON_E_OOM ? MASCON_OK : status;
 }
 
 mascon_status masconG_conv_plan_make(const masconG_conv_key *key, const masconG_target *target,

@@ -168,8 +168,8 @@ problem problem_of(const mascon_call *call, int first) {
 
 unsigned blocks_of(const problem &p) {
     const int64_t groups = loss_threads / p.group;
-    if (p.l.rows * p.l.classes <= 8192) return 1;
-    return loss_blocks(divide_up(p.l.rows, groups));
+    const int64_t wanted = divide_up(p.l.rows, groups);
+    return wanted <= 4 ? 1 : loss_blocks(wanted); /* few turns take less time than a meeting */
 }
 
 mascon_status run(mascon_call *call, mascon_exec *exec) {

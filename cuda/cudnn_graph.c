@@ -185,13 +185,15 @@ mascon_status masconG_graph_pointwise(masconG_graph *g, cudnnPointwiseMode_t mod
                                       cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t b,
                                       cudnnBackendDescriptor_t y) {
     const cudnnDataType_t compute = CUDNN_DATA_FLOAT;
+    const cudnnNanPropagation_t nan = CUDNN_PROPAGATE_NAN; /* else relu makes it 0 */
     const attribute described[] = {
         {CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode},
         {CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &compute},
+        {CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION, 1, &nan},
     };
     cudnnBackendDescriptor_t function;
-    MASCON_TRY(
-        ADD(g, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, described, "describing a function", &function));
+    MASCON_TRY(add(g, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, described,
+                   mode == CUDNN_POINTWISE_RELU_FWD ? 3 : 2, "describing a function", &function));
     const attribute attributes[] = {
         {CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &function},
         {CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x},

@@ -95,6 +95,7 @@ static mascon_status tell(const masconG_report *r) {
 mascon_status masconG_take_report(int32_t device) {
     masconG_report *shared = masconG_of(device)->report;
     if (!*(volatile int32_t *)&shared->written) return MASCON_OK;
+    __sync_synchronize(); /* what was written before it is read after it */
     masconG_report r = *shared;
     /* `taken` goes last: from then on a kernel may write the next one */
     *(volatile int32_t *)&shared->written = 0;

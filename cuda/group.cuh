@@ -225,9 +225,14 @@ static __device__ unsigned counters[counters_count];
 
 /* Called by all threads of each of `blocks` blocks that work on result `which`, after their parts are
  * written; true in the block that comes last, which then sees the parts of all. Kernels that use it
- * run one after the other, on one stream. */
+ * run one after the other, on one stream. A block that works alone needs no counter, so `which` may then
+ * be any number. */
 __device__ inline bool last_block(int which, unsigned blocks) {
     __shared__ bool last;
+    if (blocks == 1) {
+        __syncthreads();
+        return true;
+    }
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0 && threadIdx.y == 0) {

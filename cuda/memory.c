@@ -1,9 +1,6 @@
 /* memory.c: raw blocks below the core's caching allocator, and copies.
  *
  * Copies follow the device's stream, so that a copy sees what the kernels before it wrote. */
-#include <pthread.h>
-#include <stdlib.h>
-
 #include "cuda/backend.h"
 
 #include "core/op.h"
@@ -34,63 +31,27 @@ mascon_status masconG_memory_info(int32_t device, int64_t *total, int64_t *avail
 
 /* ---- Page-locked memory ---- */
 
-/* Blocks that are page-locked: a copy from one reads it later, so the caller must be held back. */
-static struct {
-    pthread_mutex_t lock;
-    struct {
-        const char *at;
-        size_t bytes;
-    } * block;
-    int32_t n, room;
-} pinned = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-/* Room for one more block. With the lock held. */
-static mascon_status reserve(void) {
-    if (pinned.n < pinned.room) return MASCON_OK;
-    int32_t room = pinned.room ? 2 * pinned.room : 32;
-    void *grown = realloc(pinned.block, (size_t)room * sizeof *pinned.block);
-    if (!grown) return masconI_fail(MASCON_E_OOM, "no memory for the list of page-locked blocks");
-    pinned.block = grown;
-    pinned.room = room;
+mascon_status masconG_pin(size_t bytes, void **out) {
+    *out = NULL;
+    MASCON_TRY(masconG_open_any()); /* loaders' threads come here */
+    CUDA_TRY(host_alloc(out, bytes ? bytes : 1, cudaHostAllocPortable));
     return MASCON_OK;
 }
 
-mascon_status masconG_pin(size_t bytes, void **out) {
-    *out = NULL;
-    pthread_mutex_lock(&pinned.lock);
-    mascon_status status = reserve();
-    if (status == MASCON_OK) {
-        status = masconG_check(cuda->host_alloc(out, bytes ? bytes : 1, cudaHostAllocPortable),
-                               "host_alloc");
-    }
-    if (status == MASCON_OK) {
-        pinned.block[pinned.n].at = *out;
-        pinned.block[pinned.n++].bytes = bytes;
-    }
-    pthread_mutex_unlock(&pinned.lock);
-    return status;
-}
-
 void masconG_unpin(void *block) {
-    pthread_mutex_lock(&pinned.lock);
-    for (int32_t i = 0; i < pinned.n; i++) {
-        if (pinned.block[i].at != block) continue;
-        pinned.block[i] = pinned.block[--pinned.n];
-        break;
-    }
-    pthread_mutex_unlock(&pinned.lock);
-    cuda->free_host(block);
+    if (masconG_open_any() == MASCON_OK) cuda->free_host(block);
 }
 
-static int is_pinned(const void *p) {
-    const char *at = p;
-    int found = 0;
-    pthread_mutex_lock(&pinned.lock);
-    for (int32_t i = 0; i < pinned.n && !found; i++) {
-        found = at >= pinned.block[i].at && at < pinned.block[i].at + pinned.block[i].bytes;
+/* Whether a copy reads this memory of the host when it comes to it, and not before the call returns:
+ * page-locked memory, whoever locked it, and all memory on a device that uses the host's page tables. */
+static int is_read_late(const masconG_device *d, const void *p) {
+    struct cudaPointerAttributes found;
+    if (d->host_pages) return 1;
+    if (cuda->pointer_get_attributes(&found, p) == cudaSuccess) {
+        return found.type != cudaMemoryTypeUnregistered;
     }
-    pthread_mutex_unlock(&pinned.lock);
-    return found;
+    cuda->get_last_error();
+    return 1; /* not known */
 }
 
 /* ---- Copies ---- */
@@ -117,9 +78,8 @@ mascon_status masconG_memory_copy(void *dst, int32_t dst_device, const void *src
     }
     MASCON_TRY(masconG_open(from_host ? dst_device : src_device, &d));
     CUDA_TRY(memcpy_async(dst, src, bytes, cudaMemcpyDefault, d->stream));
-    /* The runtime reads ordinary memory before it returns; page-locked memory it reads when it comes
-     * to it, and by then the caller may have changed it. */
-    if (to_host || (from_host && is_pinned(src))) CUDA_TRY(stream_synchronize(d->stream));
+    /* what is read late the caller could change before it is read */
+    if (to_host || (from_host && is_read_late(d, src))) CUDA_TRY(stream_synchronize(d->stream));
     return to_host ? masconG_take_report(src_device) : MASCON_OK;
 }
 

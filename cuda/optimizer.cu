@@ -122,8 +122,8 @@ struct rmsprop_step : plain_step {
         }
         float d = g / (sqrtf(spread) + eps);
         if (momenta) {
-            float &kept = centered ? v[4] : v[3];
-            kept = d += momentum * kept;
+            d += momentum * (centered ? v[4] : v[3]);
+            (centered ? v[4] : v[3]) = d;
         }
         v[0] -= live.lr * d;
     }
@@ -226,13 +226,15 @@ __global__ void join_norm(const double *partial, int64_t n, column norm, clip_op
 
 /* The second pass. A norm of NaN goes on into all gradients. */
 struct scale_step {
-    struct result {};
+    struct result {
+        float factor;
+    };
     clip_options o;
 
-    __device__ result start() const { return {}; }
+    __device__ result start() const { return {(float)o.total[0]}; }
     __device__ bool idle() const { return o.total[0] >= 1; }
     __device__ bool writes(int) const { return true; }
-    __device__ void element(float (&v)[most_groups], result &) const { v[0] *= (float)o.total[0]; }
+    __device__ void element(float (&v)[most_groups], result &r) const { v[0] *= r.factor; }
     __device__ void finish(const result &) const {}
     void advance(int64_t) {}
 };

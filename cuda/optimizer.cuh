@@ -26,7 +26,12 @@ struct table {
     void *data[most_groups][Rows];
 };
 
-constexpr int few_rows_of_table = 48, many_rows_of_table = 512;
+constexpr int few_rows_of_table = 48;
+#if CUDART_VERSION >= 12010
+constexpr int many_rows_of_table = 512;
+#else
+constexpr int many_rows_of_table = few_rows_of_table; /* older toolkits: 4 KB */
+#endif
 static_assert(sizeof(table<few_rows_of_table>) <= 3600, "with the options 4 KB");
 static_assert(sizeof(table<many_rows_of_table>) <= 32000, "with the options 32,764 bytes");
 
@@ -86,15 +91,18 @@ __device__ inline void step_dense(const Step &step, void *const *data, int group
                                   int64_t end, typename Step::result &result) {
     constexpr int V = 4;
     bool packs = true;
-    for (int g = 0; g < groups; g++) packs &= (uintptr_t)data[g] % (sizeof(T) * V) == 0;
+#pragma unroll
+    for (int g = 0; g < most_groups; g++) {
+        packs &= g >= groups || (uintptr_t)data[g] % (sizeof(T) * V) == 0;
+    }
     const int64_t middle = packs ? first + (end - first) / V * V : first;
     step_chunk_of<T, V>(step, data, groups, first, middle, result);
     step_chunk_of<T, 1>(step, data, groups, middle, end, result);
 }
 
 template <int Rows, class Step>
-__global__ void step_table(const __grid_constant__ table<Rows> t,
-                           const __grid_constant__ Step step) {
+__global__ void __launch_bounds__(step_threads, 3)
+    step_table(const __grid_constant__ table<Rows> t, const __grid_constant__ Step step) {
     typename Step::result result = step.start();
     if (!step.idle()) {
         const int row = row_of_chunk(t, blockIdx.x);

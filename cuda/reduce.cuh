@@ -77,8 +77,9 @@ __device__ inline void add_run(const Op &op, const reduction &r, const typename 
 
 /* grid {results / groups of a block, splits} */
 template <class Op, int V>
-__global__ void reduce_rows(const typename Op::element *x, const __grid_constant__ reduction r,
-                            const __grid_constant__ Op op) {
+__global__ void __launch_bounds__(reduce_threads, 3)
+    reduce_rows(const typename Op::element *x, const __grid_constant__ reduction r,
+                const __grid_constant__ Op op) {
     using State = typename Op::State;
     const auto combine = [&op](const State &a, const State &b) { return op.combine(a, b); };
     const int thread = (int)threadIdx.x % r.group;

@@ -11,7 +11,7 @@
 namespace mascon {
 namespace {
 
-constexpr int threads = 256, tile = 2048;
+constexpr int threads = 256, most_threads = 1024, tile = 2048;
 
 struct lines {
     const void *x;
@@ -75,7 +75,8 @@ __device__ inline void put(const lines &l, int64_t x, int64_t y, int64_t from, i
 
 /* A block sorts elements first.. of a line, `size` (a power of two) with what lies behind the end. The
  * results go to their places (work.key NULL) or into work memory. grid {lines * tiles of a line} */
-__global__ void sort_tile(const __grid_constant__ lines l, int size, int64_t tiles, room work) {
+__global__ void __launch_bounds__(most_threads)
+    sort_tile(const __grid_constant__ lines l, int size, int64_t tiles, room work) {
     uint64_t *key = dynamic_shared<uint64_t>();
     uint32_t *position = (uint32_t *)(key + size);
     const int64_t line = blockIdx.x / tiles, first = blockIdx.x % tiles * tile;
@@ -201,8 +202,8 @@ mascon_status sort_long(const lines &l, void *memory, int32_t device, void *stre
     room from = {keys, positions}, to = {keys + count, positions + count};
     const size_t shared = (size_t)tile * (sizeof(uint64_t) + sizeof(uint32_t));
     const unsigned blocks = blocks_for(count, threads, device);
-    MASCON_TRY(launch(sort_tile, dim3((unsigned)(l.count * tiles)), dim3(1024), shared, stream, l,
-                      (int)tile, tiles, from));
+    MASCON_TRY(launch(sort_tile, dim3((unsigned)(l.count * tiles)), dim3(most_threads), shared,
+                      stream, l, (int)tile, tiles, from));
     for (int64_t width = tile; width < l.length; width *= 2) {
         MASCON_TRY(launch(merge_runs, dim3(blocks), dim3(threads), 0, stream, from, to, count,
                           l.length, width));
@@ -221,8 +222,8 @@ mascon_status run(mascon_call *call, mascon_exec *exec) {
     const int size = power_between(l.length, 2, tile);
     const size_t shared = (size_t)size * (sizeof(uint64_t) + sizeof(uint32_t));
     return launch(sort_tile, dim3((unsigned)l.count),
-                  dim3((unsigned)power_between(size / 2, 32, 1024)), shared, exec->stream, l, size,
-                  (int64_t)1, room{NULL, NULL});
+                  dim3((unsigned)power_between(size / 2, 32, most_threads)), shared, exec->stream,
+                  l, size, (int64_t)1, room{NULL, NULL});
 }
 
 /* Positions within a line have 32 bits, and so has the number of blocks. */

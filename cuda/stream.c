@@ -11,6 +11,7 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cuda/backend.h"
@@ -42,14 +43,26 @@ static struct {
     int next;
 } values[MAX_DEVICES];
 
+/* Why there is no device, where the driver is what is missing. */
+static void tell_driver(char *text, size_t size) {
+    int driver = 0, runtime = 0;
+    if (cuda->driver_get_version(&driver) != cudaSuccess || driver == 0) {
+        snprintf(text, size, "no NVIDIA driver found (libcuda.so.1)");
+        return;
+    }
+    cuda->runtime_get_version(&runtime);
+    snprintf(text, size, "the NVIDIA driver is for CUDA %d.%d; this build needs %d.%d or later",
+             driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+}
+
 static void look(void) {
     int count = 0;
     cudaError_t error = cuda->get_device_count(&count);
     if (error != cudaSuccess) {
         cuda->get_last_error();
         count = 0;
-        const char *text = cuda->get_error_string(error);
-        strncpy(found.why, text, sizeof found.why - 1);
+        snprintf(found.why, sizeof found.why, "%s", cuda->get_error_string(error));
+        if (error == cudaErrorInsufficientDriver) tell_driver(found.why, sizeof found.why);
     } else if (count == 0) {
         strcpy(found.why, "no CUDA device found");
     }
@@ -79,11 +92,12 @@ static void close_half(masconG_device *d) {
 }
 
 static mascon_status open_device(masconG_device *d, int index) {
-    int major, minor, processors, shared;
+    int major, minor, processors, shared, host_pages;
     MASCON_TRY(ask(&major, cudaDevAttrComputeCapabilityMajor, index));
     MASCON_TRY(ask(&minor, cudaDevAttrComputeCapabilityMinor, index));
     MASCON_TRY(ask(&processors, cudaDevAttrMultiProcessorCount, index));
     MASCON_TRY(ask(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, index));
+    MASCON_TRY(ask(&host_pages, cudaDevAttrPageableMemoryAccessUsesHostPageTables, index));
     CUDA_TRY(stream_create_with_flags(&d->stream, cudaStreamNonBlocking));
     CUDA_TRY(stream_create_with_flags(&d->copies, cudaStreamNonBlocking));
     CUDA_TRY(stream_create_with_flags(&d->reads, cudaStreamNonBlocking));
@@ -96,6 +110,7 @@ static mascon_status open_device(masconG_device *d, int index) {
     d->capability = major * 10 + minor;
     d->multiprocessors = processors;
     d->max_shared = shared;
+    d->host_pages = host_pages;
     pthread_mutex_init(&values[index].lock, NULL);
     return MASCON_OK;
 }
@@ -121,6 +136,15 @@ mascon_status masconG_open(int32_t device, masconG_device **out) {
     if (status == MASCON_OK) current = index;
     pthread_mutex_unlock(&lock);
     return status;
+}
+
+mascon_status masconG_open_any(void) {
+    masconG_device *d;
+    if (current >= 0) return MASCON_OK;
+    for (int i = 0; i < MAX_DEVICES; i++) {
+        if (atomic_load_explicit(&ready[i], memory_order_acquire)) return masconG_open(i, &d);
+    }
+    return masconG_open(0, &d);
 }
 
 /* ---- Order ---- */
@@ -151,6 +175,8 @@ mascon_status masconG_mark_values(int32_t device, const mascon_call *call) {
     mascon_status status = MASCON_OK;
     for (int i = 0; i < call->n_dst && status == MASCON_OK; i++) {
         if (!call->dst[i] || mascon_see(call->dst[i])->numel != 1) continue;
+        /* what is changed in place gets its new version after this: nobody could find the mark */
+        if (call->n_src > 0 && call->dst[i] == call->src[0]) continue;
         pthread_mutex_lock(&values[index].lock);
         mark *m = &values[index].ring[values[index].next];
         values[index].next = (values[index].next + 1) % MARKS;

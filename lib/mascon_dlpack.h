@@ -58,9 +58,11 @@ typedef struct mascon_dlpack_versioned {
 #endif
 
 /* A tensor over the memory of a managed tensor, which must be as large as its shape and strides say.
- * On failure the managed tensor still belongs to the caller. Memory of the CPU; negative strides and
- * types that mascon does not have are refused. What is read-only must not be written through mascon:
- * MASCON_E_UNSUPPORTED for a versioned one that says so. */
+ * On failure the managed tensor still belongs to the caller. Negative strides and types that mascon does
+ * not have are refused. What is read-only must not be written through mascon: MASCON_E_UNSUPPORTED for a
+ * versioned one that says so. Work on a CUDA device is not ordered across libraries: what the device was
+ * given must be over (mascon_synchronize) when a tensor is handed on, in either direction, and when the
+ * last one over foreign memory is released. */
 MASCON_API mascon_status mascon_tensor_from_dlpack(mascon_tensor **out, mascon_dlpack *managed);
 MASCON_API mascon_status mascon_tensor_from_dlpack_versioned(mascon_tensor **out,
                                                              mascon_dlpack_versioned *managed);

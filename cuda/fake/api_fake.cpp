@@ -20,6 +20,7 @@
 #include "cuda/fake/fake.h"
 
 struct fake_event {
+    uint64_t number; /* of all events: an address serves several, one after the other */
     uint64_t asked = 0, done = 0; /* how often it was recorded, and how often that was reached */
     struct fake_stream *stream = nullptr;
 };
@@ -209,6 +210,15 @@ cudaError_t fake_free_host(void *block) {
     return cudaSuccess;
 }
 
+cudaError_t fake_pointer_get_attributes(cudaPointerAttributes *out, const void *p) {
+    ENTER("pointer_get_attributes");
+    std::memset(out, 0, sizeof *out);
+    out->type = device_of(p, 1) >= 0 ? cudaMemoryTypeDevice
+                : is_pinned(p, 1)    ? cudaMemoryTypeHost
+                                     : cudaMemoryTypeUnregistered;
+    return cudaSuccess;
+}
+
 cudaError_t fake_mem_get_info(size_t *available, size_t *total) {
     ENTER("mem_get_info");
     device *d = &devices[current_device];
@@ -265,6 +275,8 @@ cudaError_t reach(fake_event *e, uint64_t times) {
     while (e->done < times && e->stream && !e->stream->queue.empty()) run_first(e->stream);
     return e->stream ? devices[e->stream->device].lost : cudaSuccess;
 }
+
+bool is_event(fake_event *e, uint64_t number) { return events.count(e) && e->number == number; }
 
 cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
     fake_stream *s = stream_of(stream);
@@ -354,14 +366,17 @@ cudaError_t fake_stream_wait_event(cudaStream_t stream, cudaEvent_t event, unsig
     ENTER("stream_wait_event");
     fake_event *e = reinterpret_cast<fake_event *>(event);
     if (!events.count(e)) return fail(cudaErrorInvalidResourceHandle);
-    uint64_t times = e->asked;
-    return enqueue(stream,
-                   [e, times]() { return events.count(e) ? reach(e, times) : cudaSuccess; });
+    uint64_t times = e->asked, number = e->number;
+    return enqueue(stream, [e, times, number]() {
+        return is_event(e, number) ? reach(e, times) : cudaSuccess;
+    });
 }
 
 cudaError_t fake_event_create_with_flags(cudaEvent_t *out, unsigned) {
     ENTER("event_create_with_flags");
+    static uint64_t made;
     fake_event *e = new fake_event;
+    e->number = ++made;
     events.insert(e);
     *out = reinterpret_cast<cudaEvent_t>(e);
     return cudaSuccess;
@@ -383,10 +398,10 @@ cudaError_t fake_event_record(cudaEvent_t event, cudaStream_t stream) {
     if (!events.count(e)) return fail(cudaErrorInvalidResourceHandle);
     fake_stream *s = stream_of(stream);
     if (e->stream && e->stream != s) reach(e, e->asked);
-    uint64_t times = ++e->asked;
+    uint64_t times = ++e->asked, number = e->number;
     e->stream = s;
-    return enqueue(stream, [e, times]() {
-        if (events.count(e) && e->done < times) e->done = times;
+    return enqueue(stream, [e, times, number]() {
+        if (is_event(e, number) && e->done < times) e->done = times;
         return cudaSuccess;
     });
 }
@@ -462,6 +477,9 @@ cudaError_t fake_device_get_attribute(int *value, cudaDeviceAttr which, int inde
             return cudaSuccess;
         case cudaDevAttrMaxSharedMemoryPerBlockOptin:
             *value = (int)SHARED_OPT_IN;
+            return cudaSuccess;
+        case cudaDevAttrPageableMemoryAccessUsesHostPageTables:
+            *value = 0;
             return cudaSuccess;
         case cudaDevAttrMaxThreadsPerMultiProcessor:
             *value = 2048;
@@ -545,6 +563,7 @@ cuda_api make_table() {
     a.free = fake_free;
     a.host_alloc = fake_host_alloc;
     a.free_host = fake_free_host;
+    a.pointer_get_attributes = fake_pointer_get_attributes;
     a.memcpy_async = fake_memcpy_async;
     a.memset_async = fake_memset_async;
     a.stream_create_with_flags = fake_stream_create_with_flags;

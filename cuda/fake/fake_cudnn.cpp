@@ -81,6 +81,7 @@ const rule rules[] = {
     {D(CONVOLUTION), A(CONVOLUTION_FILTER_STRIDES), T(INT64), 2, 2, true},
     {D(POINTWISE), A(POINTWISE_MODE), T(POINTWISE_MODE), 1, 1, true},
     {D(POINTWISE), A(POINTWISE_MATH_PREC), T(DATA_TYPE), 1, 1, true},
+    {D(POINTWISE), A(POINTWISE_NAN_PROPAGATION), T(NAN_PROPOGATION), 1, 1, false},
     {D(OPERATION_POINTWISE), A(OPERATION_POINTWISE_PW_DESCRIPTOR), T(BACKEND_DESCRIPTOR), 1, 1,
      true},
     {D(OPERATION_POINTWISE), A(OPERATION_POINTWISE_XDESC), T(BACKEND_DESCRIPTOR), 1, 1, true},
@@ -120,6 +121,7 @@ size_t size_of(cudnnBackendAttributeType_t type) {
         case T(CONVOLUTION_MODE):
         case T(POINTWISE_MODE):
         case T(HEUR_MODE):
+        case T(NAN_PROPOGATION):
         case T(NUMERICAL_NOTE):
         case T(BEHAVIOR_NOTE):
         case T(FLOAT):
@@ -252,7 +254,9 @@ cudnnStatus_t read_step(const shared &op, const tensor &before, step *s) {
     REFUSE_IF(op->type != D(OPERATION_POINTWISE), CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN);
     const tensor x = tensor_of(child(op, A(OPERATION_POINTWISE_XDESC)));
     REFUSE_IF(!before.is_virtual || x.uid != before.uid, CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN);
-    s->mode = get<int32_t>(child(op, A(OPERATION_POINTWISE_PW_DESCRIPTOR)), A(POINTWISE_MODE));
+    const shared function = child(op, A(OPERATION_POINTWISE_PW_DESCRIPTOR));
+    s->mode = get<int32_t>(function, A(POINTWISE_MODE));
+    s->keeps_nan = get<int32_t>(function, A(POINTWISE_NAN_PROPAGATION)) == CUDNN_PROPAGATE_NAN;
     s->y = tensor_of(child(op, A(OPERATION_POINTWISE_YDESC)));
     REFUSE_IF(!same_shape(x, s->y), CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH);
     s->has_b = find(op, A(OPERATION_POINTWISE_BDESC)) != nullptr;

@@ -26,7 +26,7 @@ struct window {
 
 struct step { /* y = mode(x of the step before, b) */
     int64_t mode = 0;
-    bool has_b = false;
+    bool has_b = false, keeps_nan = false;
     tensor b, y;
 };
 

@@ -106,7 +106,7 @@ std::string to_text(int64_t engine, const program &p) {
     put(out, p.y);
     out << ' ' << p.steps.size();
     for (const step &s : p.steps) {
-        out << ' ' << s.mode << ' ' << s.has_b;
+        out << ' ' << s.mode << ' ' << s.has_b << ' ' << s.keeps_nan;
         put(out, s.b);
         put(out, s.y);
     }
@@ -132,7 +132,7 @@ bool from_text(const std::string &text, int64_t *engine, program *p) {
     if (!in || steps > 16) return false;
     p->steps.resize(steps);
     for (step &s : p->steps) {
-        in >> s.mode >> s.has_b;
+        in >> s.mode >> s.has_b >> s.keeps_nan;
         take(in, &s.b);
         take(in, &s.y);
     }
@@ -248,7 +248,7 @@ static void apply(const step &s, const addresses &where, const tensor &t,
                 for (int64_t w = 0; w < t.shape[3]; w++, at++) {
                     float &v = (*sums)[at];
                     if (s.mode == CUDNN_POINTWISE_RELU_FWD) {
-                        v = v > 0 ? v : 0;
+                        v = v > 0 || (s.keeps_nan && v != v) ? v : 0;
                         continue;
                     }
                     const int64_t *k = s.b.shape;

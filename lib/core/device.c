@@ -129,6 +129,13 @@ static void *find_library(void) {
     return library;
 }
 
+/* The pid in which the devices were opened. A child of that process has the driver's memory, but no
+ * driver: calls would fail without a reason, or hang. */
+static int cuda_owner;
+static atomic_int cuda_lost; /* in such a child: the parent's pid */
+
+static void after_fork_in_child(void) { atomic_store(&cuda_lost, cuda_owner); }
+
 static void open_cuda(void) {
     void *library = find_library();
     if (!library) return;
@@ -145,7 +152,21 @@ static void open_cuda(void) {
     const char *why = NULL;
     cuda.count = b->count(&why);
     cuda.backend = b;
-    if (cuda.count == 0) snprintf(cuda.why, sizeof cuda.why, "%s", why ? why : "no CUDA device");
+    if (cuda.count == 0) {
+        snprintf(cuda.why, sizeof cuda.why, "%s", why ? why : "no CUDA device");
+        return;
+    }
+    cuda_owner = (int)getpid();
+    pthread_atfork(NULL, NULL, after_fork_in_child);
+}
+
+static mascon_status check_owner(void) {
+    const int parent = atomic_load_explicit(&cuda_lost, memory_order_relaxed);
+    if (!parent) return MASCON_OK;
+    return masconI_fail(MASCON_E_STATE,
+                        "process was forked after compute began (pid %d -> %d); load "
+                        "in the child instead",
+                        parent, (int)getpid());
 }
 
 int32_t mascon_device_count(int32_t type, const char **why) {
@@ -199,6 +220,7 @@ mascon_status masconI_backend(int32_t device, const mascon_backend **out) {
     if (device == MASCONI_DEVICE_PINNED) {
         pthread_once(&cuda.once, open_cuda);
         if (cuda.count == 0) return no_such_device(0);
+        MASCON_TRY(check_owner());
         *out = &pinned;
         return MASCON_OK;
     }
@@ -208,6 +230,7 @@ mascon_status masconI_backend(int32_t device, const mascon_backend **out) {
     }
     pthread_once(&cuda.once, open_cuda);
     if (index >= cuda.count) return no_such_device(index);
+    MASCON_TRY(check_owner());
     *out = cuda.backend;
     return MASCON_OK;
 }

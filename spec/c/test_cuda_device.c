@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/internal.h"
 #include "mascon_data.h"
@@ -276,6 +278,38 @@ static void test_out_of_memory(void) {
     CHECK(device_bytes() == 0);
 }
 
+/* The driver does not live on in a child: there is a sentence, and the CPU still computes. */
+static void test_fork(void) {
+    const int64_t shape[1] = {4};
+    const pid_t child = fork();
+    if (child == 0) {
+        mascon_tensor *x;
+        int good = mascon_synchronize(CUDA) == MASCON_E_STATE &&
+                   strstr(mascon_last_error()->message, "process was forked");
+        good = good && mascon_tensor_new(&x, MASCON_DTYPE_F32, 1, shape, 0) == MASCON_OK;
+        _exit(!good);
+    }
+    int status = -1;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+
+/* The device reads page-locked memory when it comes to it: the copy is over before its owner can change
+ * it. */
+static void test_pinned_source(void) {
+    double values[4] = {1, 2, 3, 4}, got[4];
+    const mascon_meta meta = {.dtype = MASCON_DTYPE_F32, .ndim = 1, .shape = {4}};
+    mascon_tensor *x, *y;
+    CHECK(masconI_tensor_pinned(&x, &meta, MASCON_LAYOUT_STRIDED) == MASCON_OK);
+    CHECK(mascon_tensor_write(x, values) == MASCON_OK);
+    CHECK(to(x, CUDA, &y) == MASCON_OK);
+    values[2] = 9;
+    CHECK(mascon_tensor_write(x, values) == MASCON_OK);
+    CHECK(mascon_tensor_read(y, got) == MASCON_OK);
+    CHECK(got[2] == 3);
+    mascon_tensor_release(x);
+    mascon_tensor_release(y);
+}
+
 int main(void) {
     open_fake();
     const char *why;
@@ -286,6 +320,8 @@ int main(void) {
     test_upload_order();
     test_lost_device();
     test_out_of_memory();
+    test_pinned_source();
+    test_fork();
     printf("%d failures\n", failures);
     return failures != 0;
 }
