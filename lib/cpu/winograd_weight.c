@@ -19,7 +19,8 @@
 enum { POSITIONS = MASCON_WINOGRAD_POSITIONS, SUM = POSITIONS, LINE = 16 };
 enum { PIECES = 8, MOST_TILES = 48, LEAST_TILES = 8 };
 /* Floats of transformed tiles in a block, of the sums that make the work go by positions, and of
- * the transformed tiles of a chunk then. */
+ * the transformed tiles of a chunk then, at least: every chunk goes through all sums once more, so
+ * where those are larger than any cache the chunks grow with them. */
 static const int64_t block_floats = 192 * 1024, large_sums = 256 * 1024, chunk_floats = 1536 * 1024;
 
 typedef struct scheme {
@@ -48,7 +49,9 @@ static scheme plan(const mascon_window2d *w) {
     const int64_t tile_floats = POSITIONS * (s.row + s.out_row);
     s.by_positions = s.sums_floats >= large_sums;
     if (s.by_positions) {
-        const int64_t chunks = (s.g.tiles * tile_floats + chunk_floats - 1) / chunk_floats;
+        const int64_t by_sums = s.sums_floats * 2 / 3;
+        const int64_t room = by_sums > chunk_floats ? by_sums : chunk_floats;
+        const int64_t chunks = (s.g.tiles * tile_floats + room - 1) / room;
         s.size = (s.g.tiles + chunks - 1) / chunks;
     } else {
         s.piece = (s.g.tiles + PIECES - 1) / PIECES;
