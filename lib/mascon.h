@@ -372,7 +372,7 @@ MASCON_API mascon_status mascon_synchronize(int32_t device);
 
 /* What holds for the whole process and backends look at. */
 enum {
-    MASCON_SETTING_TF32 = 0,      /* 1 (as it begins): float32 convolutions may round their factors */
+    MASCON_SETTING_TF32 = 0, /* 1 (as it begins): float32 convolutions may round their factors */
     MASCON_SETTING_DETERMINISTIC, /* 1: the same bits twice */
     MASCON_SETTING_BENCHMARK,     /* 1: time a library's algorithms and keep the fastest */
     MASCON_SETTING_SYNC,          /* 1: each call waits for its kernel; from MASCON_DEBUG=sync */

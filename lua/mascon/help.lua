@@ -275,9 +275,9 @@ local function op_signature(row)
   if #named > 0 then
     parts[#parts + 1] = "{" .. table.concat(named, ", ") .. "}"
   end
-  for _, output in ipairs(row.outputs) do
-    if not output.hidden then
-      outs[#outs + 1] = output.name
+  for _, each in ipairs(row.outputs) do
+    if not each.hidden then
+      outs[#outs + 1] = each.name
     end
   end
   return ("mascon.%s(%s) -> %s"):format(row.name, table.concat(parts, ", "), table.concat(outs, ", "))

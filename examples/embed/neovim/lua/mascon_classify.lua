@@ -26,9 +26,8 @@ end
 local function read_picture(library, path, height, width)
   local good, result = pcall(function()
     package.preload.mascon = package.preload.mascon or assert(package.loadlib(library, "luaopen_mascon"))
-    local mascon = require "mascon"
-    mascon.set_num_threads(1)
-    local picture = mascon.image.resize(mascon.image.read(path, { channels = 3 }), { height, width })
+    local m = require "mascon"
+    local picture = m.image.resize(m.image.read(path, { channels = 3 }), { height, width })
     local x = picture:to "float32" / 255
     return x:unsqueeze(1):share()
   end)
