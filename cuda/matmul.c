@@ -7,52 +7,8 @@
  */
 #include "cuda/blas.h"
 #include "cuda/conv_kernels.h"
+#include "ops/matrix.h"
 #include "ops/nn.h"
-
-/* One operand as a batch of matrices {rows, columns}. A vector is a row (a) or a column (b). */
-typedef struct operand {
-    int64_t rows, columns, row_stride, column_stride;
-    int batch_dims;
-    int transposed;
-    int64_t ld;
-} operand;
-
-static operand see(const mascon_view *v, int is_b) {
-    operand o = {0};
-    const int n = v->ndim;
-    if (n == 1) {
-        o.rows = is_b ? v->shape[0] : 1;
-        o.columns = is_b ? 1 : v->shape[0];
-        o.row_stride = is_b ? v->stride[0] : v->shape[0] * v->stride[0];
-        o.column_stride = is_b ? 1 : v->stride[0];
-    } else {
-        o.rows = v->shape[n - 2];
-        o.columns = v->shape[n - 1];
-        o.row_stride = v->stride[n - 2];
-        o.column_stride = v->stride[n - 1];
-        o.batch_dims = n - 2;
-    }
-    return o;
-}
-
-/* Finds how the matrix lies, for cuBLASLt; 0 where its strides do not allow it. */
-static int fits(operand *o) {
-    /* the stride of a side of length 1 is free */
-    const int64_t down = o->rows == 1 ? o->columns : o->row_stride;
-    const int64_t across = o->columns == 1 ? 1 : o->column_stride;
-    if (across == 1 && down >= o->columns) {
-        o->transposed = 0;
-        o->ld = down;
-        return 1;
-    }
-    const int64_t step = o->columns == 1 ? o->rows : o->column_stride;
-    if ((o->rows == 1 || o->row_stride == 1) && step >= o->rows) {
-        o->transposed = 1;
-        o->ld = step;
-        return 1;
-    }
-    return 0;
-}
 
 static int is_whole(int32_t dtype) {
     return dtype == MASCON_DTYPE_I64 || dtype == MASCON_DTYPE_I32 || dtype == MASCON_DTYPE_U8;
@@ -66,8 +22,9 @@ static int wish(const mascon_call *call, mascon_wish *w) {
     if (!masconG_takes(dtype)) return 0;
     w->kernel = "cublaslt";
     for (int i = 0; i < 2; i++) {
-        operand o = see(SRC(call, i), i);
-        w->src[i] = SRC(call, i)->numel == 0 || fits(&o) ? MASCON_WISH_ANY : MASCON_WISH_ROW;
+        masconI_operand o = masconI_operand_see(SRC(call, i), i);
+        w->src[i] = SRC(call, i)->numel == 0 || masconI_operand_fits(&o) ? MASCON_WISH_ANY
+                                                                         : MASCON_WISH_ROW;
     }
     return 1;
 }
@@ -117,7 +74,7 @@ typedef struct work {
     const mascon_view *a, *b, *y;
     batch outer;
     int64_t times;
-    operand oa, ob;
+    masconI_operand oa, ob;
 } work;
 
 static int32_t least(int32_t alignment, int64_t step, int32_t size) {
@@ -140,10 +97,10 @@ static void align(work *w) {
 
 static mascon_status describe(const mascon_call *call, work *w) {
     *w = (work){.a = SRC(call, 0), .b = SRC(call, 1), .y = DST(call, 0), .times = 1};
-    w->oa = see(w->a, 0);
-    w->ob = see(w->b, 1);
+    w->oa = masconI_operand_see(w->a, 0);
+    w->ob = masconI_operand_see(w->b, 1);
     if (!is_whole(w->y->dtype) && w->y->numel && w->oa.columns &&
-        (!fits(&w->oa) || !fits(&w->ob))) {
+        (!masconI_operand_fits(&w->oa) || !masconI_operand_fits(&w->ob))) {
         return masconI_fail(MASCON_E_LAYOUT, "an operand has strides that were not converted");
     }
     masconG_product *p = &w->p;

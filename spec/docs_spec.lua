@@ -3,30 +3,13 @@
 -- C blocks with a main are compiled and run. The reference pages are those that scripts/docs makes.
 local mascon = require "mascon"
 
+local shell = require "spec.support.shell"
+
 local here = io.popen("pwd"):read "*l"
+local read, run, write = shell.read, shell.run, shell.write
 local library = os.getenv "MASCON_LIBRARY" or here .. "/build/libmascon.so"
 local program = os.getenv "MASCON_PROGRAM" or here .. "/build/mascon"
 local build = library:match "^(.*)/[^/]*$"
-
-local function run(command)
-  local pipe = io.popen("(" .. command .. ") 2>&1; echo \"status $?\"")
-  local text = pipe:read "*a"
-  pipe:close()
-  return (text:gsub("status (%d+)\n$", "")), tonumber(text:match "status (%d+)\n$")
-end
-
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
-local function write(path, text)
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
-end
 
 --- The page with all lines emptied but those of blocks in this language, so that line numbers stay.
 local function blocks(text, language)

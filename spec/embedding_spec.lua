@@ -3,16 +3,12 @@
 local mascon = require "mascon"
 local nn = mascon.nn
 
+local shell = require "spec.support.shell"
+
 local here = io.popen("pwd"):read "*l"
+local run, write = shell.run, shell.write
 local library = os.getenv "MASCON_LIBRARY" or here .. "/build/libmascon.so"
 local folder, model_path, picture, expected
-
-local function run(command)
-  local pipe = io.popen(command .. " 2>&1; echo \"status $?\"")
-  local text = pipe:read "*a"
-  pipe:close()
-  return (text:gsub("status (%d+)\n$", "")), tonumber(text:match "status (%d+)\n$")
-end
 
 --- How to start a host: unpacked, installed, or nil.
 local function starter(name, program)
@@ -32,12 +28,6 @@ local function needs(name, program)
     pending(name .. " is not here; scripts/hosts " .. name .. " unpacks it")
   end
   return path, unpacked
-end
-
-local function write(path, text)
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
 end
 
 setup(function()

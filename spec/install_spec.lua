@@ -1,27 +1,17 @@
 -- Installing: cmake --install, other projects that find the result, LuaJIT and the program from there, the
 -- Debian package, the rock, and a program that carries mascon in itself.
+local shell = require "spec.support.shell"
+
 local here = io.popen("pwd"):read "*l"
+local run, write = shell.run, shell.write
 local library = os.getenv "MASCON_LIBRARY" or here .. "/build/libmascon.so"
 local build = library:match "^(.*)/[^/]*$"
 local folder, prefix
-
-local function run(command)
-  local pipe = io.popen("(" .. command .. ") 2>&1; echo \"status $?\"")
-  local text = pipe:read "*a"
-  pipe:close()
-  return (text:gsub("status (%d+)\n$", "")), tonumber(text:match "status (%d+)\n$")
-end
 
 local function good(command)
   local text, status = run(command)
   assert.equal(0, status, command .. "\n" .. text)
   return text
-end
-
-local function write(path, text)
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
 end
 
 local program = [[

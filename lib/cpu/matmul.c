@@ -5,60 +5,16 @@
 #include <stdatomic.h>
 
 #include "cpu/gemm.h"
+#include "ops/matrix.h"
 #include "ops/nn.h"
-
-/* One operand as a batch of matrices {rows, columns}. A vector is a row (a) or a column (b). */
-typedef struct operand {
-    int64_t rows, columns, row_stride, column_stride;
-    int batch_dims;
-    int transposed;
-    int64_t ld;
-} operand;
-
-static operand see(const mascon_view *v, int is_b) {
-    operand o = {0};
-    const int n = v->ndim;
-    if (n == 1) {
-        o.rows = is_b ? v->shape[0] : 1;
-        o.columns = is_b ? 1 : v->shape[0];
-        o.row_stride = is_b ? v->stride[0] : v->shape[0] * v->stride[0];
-        o.column_stride = is_b ? 1 : v->stride[0];
-    } else {
-        o.rows = v->shape[n - 2];
-        o.columns = v->shape[n - 1];
-        o.row_stride = v->stride[n - 2];
-        o.column_stride = v->stride[n - 1];
-        o.batch_dims = n - 2;
-    }
-    return o;
-}
-
-/* Sets the flags for gemm; 0 where its strides do not allow it. */
-static int fits(operand *o) {
-    /* the stride of a side of length 1 is free */
-    const int64_t down = o->rows == 1 ? o->columns : o->row_stride;
-    const int64_t across = o->columns == 1 ? 1 : o->column_stride;
-    if (across == 1 && down >= o->columns) {
-        o->transposed = 0;
-        o->ld = down;
-        return 1;
-    }
-    const int64_t step = o->columns == 1 ? o->rows : o->column_stride;
-    if ((o->rows == 1 || o->row_stride == 1) && step >= o->rows) {
-        o->transposed = 1;
-        o->ld = step;
-        return 1;
-    }
-    return 0;
-}
 
 static int wish(const mascon_call *call, mascon_wish *w) {
     if (!masconI_dnnl_usable(NULL) || DST(call, 0)->numel == 0) return 0;
     for (int i = 0; i < 2; i++) {
         const mascon_view *v = SRC(call, i);
         if (v->dtype != MASCON_DTYPE_F32 || v->numel == 0 || v->ndim == 0) return 0;
-        operand o = see(v, i);
-        w->src[i] = fits(&o) ? MASCON_WISH_ANY : MASCON_WISH_ROW;
+        masconI_operand o = masconI_operand_see(v, i);
+        w->src[i] = masconI_operand_fits(&o) ? MASCON_WISH_ANY : MASCON_WISH_ROW;
     }
     w->dst[0] = MASCON_WISH_ROW;
     w->kernel = "gemm";
@@ -101,8 +57,8 @@ enum { MANY = 8 };
 static mascon_status run(mascon_call *call, mascon_exec *exec) {
     (void)exec;
     const mascon_view *a = SRC(call, 0), *b = SRC(call, 1), *y = DST(call, 0);
-    operand oa = see(a, 0), ob = see(b, 1);
-    if (!fits(&oa) || !fits(&ob)) {
+    masconI_operand oa = masconI_operand_see(a, 0), ob = masconI_operand_see(b, 1);
+    if (!masconI_operand_fits(&oa) || !masconI_operand_fits(&ob)) {
         return masconI_fail(MASCON_E_LAYOUT, "an operand has strides that were not converted");
     }
     job j = {.a = a, .b = b, .shape = y->shape, .y = y->data};

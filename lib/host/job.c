@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/internal.h"
+#include "host/wait.h"
 #include "mascon_host.h"
 
 enum { MAX_RUNNERS = 4 };
@@ -172,12 +173,7 @@ static mascon_status wait_for(mascon_job *job) {
     mascon_status status = MASCON_OK;
     pthread_mutex_lock(&queue.lock);
     while (!mascon_job_done(job) && status == MASCON_OK) {
-        struct timespec until; /* requests to stop are looked at in between */
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += 50000000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&queue.finished, &queue.lock, &until);
+        masconI_wait_briefly(&queue.finished, &queue.lock);
         if (!mascon_job_done(job) && masconI_interrupt_pending()) {
             status = masconI_fail(MASCON_E_INTERRUPTED, "interrupted");
         }

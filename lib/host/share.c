@@ -8,15 +8,14 @@
  *   - an entry of the cache that is READY never changes and never goes away
  *   - an entry that is being made has the number of the thread that makes it
  */
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/internal.h"
+#include "host/wait.h"
 #include "mascon_host.h"
 
 typedef struct ticket {
@@ -116,16 +115,6 @@ static mascon_status add(const char *key, mascon_cached **out) {
     return MASCON_OK;
 }
 
-/* Waits a twentieth of a second at most: requests to stop are looked at in between. */
-static void wait_briefly(void) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 50000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&changed, &lock, &until);
-}
-
 mascon_status mascon_cached_begin(const char *key, int32_t *what, mascon_cached **out) {
     if (!key || !what || !out) return masconI_fail(MASCON_E_ARG, "an argument is NULL");
     *out = NULL;
@@ -139,7 +128,7 @@ mascon_status mascon_cached_begin(const char *key, int32_t *what, mascon_cached 
         } else if (masconI_interrupt_pending()) {
             status = masconI_fail(MASCON_E_INTERRUPTED, "interrupted");
         } else {
-            wait_briefly();
+            masconI_wait_briefly(&changed, &lock);
         }
     }
     if (status == MASCON_OK && c) {

@@ -12,15 +12,8 @@
 #include "cuda/conv_kernels.h"
 #include "cuda/conv_plan.h"
 #include "cuda/fake/fake.h"
+#include "expect.h"
 #include "ops/nn.h"
-
-#define EXPECT(condition)                                                   \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            return 1;                                                       \
-        }                                                                   \
-    } while (0)
 
 /* of the fake libraries (fake_library.h is C++) */
 int64_t masconF_objects(void);

@@ -11,14 +11,7 @@
 
 #include "cuda/blas.h"
 #include "cuda/conv_plan.h"
-
-#define EXPECT(condition)                                                   \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            return 1;                                                       \
-        }                                                                   \
-    } while (0)
+#include "expect.h"
 
 enum { SKIPPED = 77 };
 

@@ -4,14 +4,7 @@
 #include <string.h>
 
 #include "core/internal.h"
-
-#define EXPECT(condition)                                                   \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            return 1;                                                       \
-        }                                                                   \
-    } while (0)
+#include "expect.h"
 
 static uint64_t bits(double v) {
     uint64_t u;

@@ -11,15 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "expect.h"
 #include "mascon_lua.h"
-
-#define EXPECT(condition)                                                   \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            return 1;                                                       \
-        }                                                                   \
-    } while (0)
 
 /* A state with mascon in package.preload and no folder to load Lua files from. */
 static lua_State *open_state(void) {

@@ -3,14 +3,7 @@
 #include <string.h>
 
 #include "core/internal.h"
-
-#define EXPECT(condition)                                                   \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            return 1;                                                       \
-        }                                                                   \
-    } while (0)
+#include "expect.h"
 
 /* counter words 0..3, key words 0..1, answer: from the kat_vectors file of Random123 */
 static const uint32_t known[][10] = {

@@ -6,16 +6,9 @@
 #include <unistd.h>
 
 #include "core/internal.h"
+#include "expect.h"
 
 enum { SLICES = 1000, CALLERS = 4, ROUNDS = 300 };
-
-#define EXPECT(condition)                                                   \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            return 1;                                                       \
-        }                                                                   \
-    } while (0)
 
 typedef struct job {
     int64_t n;
