@@ -53,7 +53,7 @@ local parts = {
   image = { "mascon.image" }, models = { "mascon.models" },
   features = { "mascon.features", "features" },
   cached = { "mascon.shared", "cached" }, from_shared = { "mascon.shared", "from_shared" },
-  async = { "mascon.async", "async" },
+  async = { "mascon.async", "async" }, compile = { "mascon.compile", "compile" },
   memory = { "mascon.memory", "memory" }, profile = { "mascon.profile", "profile" },
   utils = { "mascon.utils" },
   save_model = { "mascon.saved_model", "save" }, load_model = { "mascon.saved_model", "load" },
