@@ -26,8 +26,9 @@ local shapes = {
     { 2, 17, 3, 3, 17, { 2, 0 } }, -- uneven
     { 1, 64, 3, 20, 130, { 0, 2 } },
     { 9, 32, 13, 10, 48, 1 }, -- several blocks of tiles, the last smaller
-    { 2, 160, 6, 7, 190, 1 }, -- by positions
-    { 40, 176, 14, 14, 176, 1 }, -- by positions in chunks
+    { 2, 160, 6, 7, 190, 1 }, -- by parts, the last narrower
+    { 40, 176, 14, 14, 176, 1 }, -- large weights by tiles; large parts of the gradient
+    { 2, 520, 5, 6, 20, 1 }, { 2, 20, 5, 6, 520, 1 }, -- parts of one side
     { 1, 1, 1, 1, 1, 1 },
   },
   [SMALL] = {
@@ -162,18 +163,17 @@ describe("conv2d kernel", function()
     if not (available(WINOGRAD, 0) and available(WINOGRAD, 1)) then
       return
     end
-    for _, fn in ipairs(passes { 3, 21, 9, 6, 35, 1 }) do
-      assert.same(bits(by(WINOGRAD, 0, fn)), bits(by(WINOGRAD, 1, fn)))
+    for _, s in ipairs { { 3, 21, 9, 6, 35, 1 }, { 3, 150, 7, 6, 135, 1 }, { 32, 130, 21, 21, 140, 1 } } do
+      for _, fn in ipairs(passes(s)) do
+        assert.same(bits(by(WINOGRAD, 0, fn)), bits(by(WINOGRAD, 1, fn)))
+      end
     end
   end)
 
-  it("keeps transformed weights per version", function()
-    local x, w = filled({ 1, 16, 8, 8 }, 1), filled({ 16, 16, 3, 3 }, 2)
+  local function keeps(channels)
+    local x, w = filled({ 6, channels, 8, 8 }, 1), filled({ channels, channels, 3, 3 }, 2)
     local function run()
       return by(WINOGRAD, 0, function() return { mascon.conv2d(x, w, { padding = 1 }) } end)[1]
-    end
-    if not available(WINOGRAD, 0) then
-      return
     end
     local first
     for _ = 1, 3 do
@@ -185,5 +185,13 @@ describe("conv2d kernel", function()
     for _ = 1, 3 do
       assert.is_true(off(run(), first * 2) < 1e-6)
     end
-  end)
+  end
+
+  for title, channels in pairs { ["by tiles"] = 16, ["by parts"] = 160 } do
+    it("keeps transformed weights per version: Winograd " .. title, function()
+      if available(WINOGRAD, 0) then
+        keeps(channels)
+      end
+    end)
+  end
 end)

@@ -92,6 +92,10 @@ static void pack_a(void *context, int64_t group, int thread) {
     }
 }
 
+/* sum += the products of pairs. As an instruction of its own: gcc 12 copies and spills the sums of the
+ * intrinsic function. */
+#define DOT(sum, x, y) __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y))
+
 /* sums {ROWS, WIDTH} of `rows` rows of pairs, `a_row` bytes apart; rows is a constant where this is
  * called */
 TARGET MASCON_INLINE void block(const char *a, int64_t a_row, const uint32_t *b, int64_t pairs,
@@ -114,7 +118,7 @@ TARGET MASCON_INLINE void block(const char *a, int64_t a_row, const uint32_t *b,
             memcpy(&pair, a + i * a_row, sizeof pair);
             const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
 #pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) s[i][v] = _mm512_dpbf16_ps(s[i][v], x, y[v]);
+            for (int v = 0; v < VECTORS; v++) DOT(s[i][v], x, y[v]);
         }
     }
 #pragma GCC unroll 6

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/cut.h"
 #include "core/internal.h"
 #include "cpu/bf16.h"
 
@@ -303,7 +304,9 @@ mascon_status masconI_form_get(const mascon_tensor *weight, const masconI_form *
         void *block = NULL;
         if (worth_keeping(weight, id, version, &fold, held) &&
             posix_memalign(&block, 64, bytes) == 0) {
+            const int cut = masconI_cut_allow(0); /* what is kept must be whole */
             const mascon_status status = make_form(form, plain, block);
+            masconI_cut_allow(cut);
             if (status == MASCON_OK) keep(weight, id, version, &fold, block, bytes, held);
             if (!*held) free(block);
             if (status != MASCON_OK) return status;
@@ -313,8 +316,8 @@ mascon_status masconI_form_get(const mascon_tensor *weight, const masconI_form *
             return MASCON_OK;
         }
     }
-    *data = room;
-    return make_form(form, plain, room);
+    *data = form->piecewise ? NULL : room;
+    return form->piecewise ? MASCON_OK : make_form(form, plain, room);
 }
 
 static mascon_status copy_plain(const void *context, const float *plain, float *to) {

@@ -47,6 +47,7 @@ typedef struct masconI_form {
     size_t bytes;
     mascon_status (*make)(const void *context, const float *plain, float *to);
     const void *context;
+    int piecewise; /* 1: where the form is not kept, it is not made, and *data is NULL */
     int64_t
         half; /* not 0: the plain weights are so many bfloat16 numbers, and make gets them as float32 */
     const masconI_fold

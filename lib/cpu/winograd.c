@@ -1,25 +1,31 @@
 /* winograd.c: 3x3 convolution with step 1 by Winograd's method, forward and the gradient of x.
  *
- * Two ways through the work, chosen by the sizes alone:
- *   by tiles      a slice takes a block of tiles through input transform, 36 products and output
- *                 transform, all in the second-level cache. Each block reads all of u.
- *   by positions  for many channels, where u is far larger than that cache: the input of many tiles
- *                 is transformed, then each slice does one of the 36 products, then the output is
- *                 transformed. u is read once for all these tiles.
- * Each output is the sum of one slice in one order, so both give the same bits, for any number of
- * threads. Error: about 1e-6 of the largest magnitude.
+ * A slice takes its tiles, block by block, through input transform, 36 products and output
+ * transform in its own core's caches. Three cuts of the work into slices:
+ *   by tiles      each slice makes all outputs of its tiles and reads all of u, which the threads
+ *                 made together.
+ *   by parts      where u fits no cache, or is large and would serve few tiles: a slice makes a part
+ *                 of the output channels of all tiles, and the part of u for it. The input is
+ *                 transformed once for every part, but u never leaves the core that made it.
+ *   by positions  in place of that where u is kept from an earlier call and there are few tiles: all
+ *                 are transformed, each slice does one of the 36 products, then the output is made.
+ * So cores read little of what others have just written: two cores may share no cache. Each output
+ * is the sum of one slice in one order, so all give the same bits, for any number of threads. Error:
+ * about 1e-6 of the largest magnitude.
  */
 #include "cpu/winograd.h"
 #include "core/simd.h"
+#include "cpu/winograd_int16.h"
 
 enum { POSITIONS = MASCON_WINOGRAD_POSITIONS, TILE = MASCON_WINOGRAD_TILE };
 enum { ROWS = 6, MOST_TILES = 48, PIECES = 8, LINE = 16 /* floats */ };
-/* By tiles, v and m of a block (in floats) share the second-level cache with u. */
-static const int64_t block_floats = 96 * 1024;
-/* u of this many floats makes the work go by positions. */
+/* v and m of a block (in floats) share the second-level cache with u, unless u is larger than that
+ * cache: then it passes through, and they fill it. */
+static const int64_t block_floats = 96 * 1024, large_block_floats = 224 * 1024;
 static const int64_t large_weights = 256 * 1024;
-/* By positions, v and m of this many floats stay in the third-level cache. */
-static const int64_t chunk_floats = 1280 * 1024;
+/* By parts: u fits no cache; a large u serves fewer tiles than these. */
+static const int64_t far_weights = 3 * 1024 * 1024, few_tiles = 192;
+enum { PART = 64 /* channels, whole panels */ };
 
 const masconI_winograd_code *masconI_winograd_code_here(int bf16) {
 #if MASCON_HAS_AVX512_CODE
@@ -70,12 +76,19 @@ masconI_tiling masconI_tiling_of(const mascon_window2d *w, int back) {
 typedef struct scheme {
     const masconI_winograd_code *code;
     masconI_tiling g;
-    int back, by_positions, bf16;
-    int64_t row, out_row;           /* floats of a tile in v and m */
-    int64_t size;                   /* tiles of a block or chunk */
+    int back, bf16;
+    int64_t row, out_row;           /* floats of a tile in v; channels of u */
+    int64_t parts, part;            /* channels of a part, which are the floats of a tile in m */
+    int64_t size;                   /* tiles of a block */
     int64_t v_step, u_step, m_step; /* from one position to the next */
+    int64_t part_step, part_floats; /* of a part's own u; by tiles there is none */
     int64_t u_floats, room;         /* room: v and m */
+    int64_t all_v_step, all_m_step; /* by positions: v and m of all tiles */
+    int64_t all_floats;
 } scheme;
+
+/* The size of `parts` parts of n, as even as they can be. */
+static int64_t even(int64_t n, int64_t parts) { return (n + parts - 1) / parts; }
 
 static scheme plan(const mascon_window2d *w, int kind) {
     scheme s = {.code = masconI_winograd_code_here(w->bf16), .back = kind == MASCON_CONV_BWD_DATA};
@@ -86,21 +99,32 @@ static scheme plan(const mascon_window2d *w, int kind) {
     /* A line more than a round size keeps the 36 positions apart in the sets of the caches. */
     s.u_step = masconI_whole(s.g.c * s.out_row, LINE) + LINE;
     s.u_floats = POSITIONS * s.u_step;
-    const int64_t tile_floats = POSITIONS * (s.row + s.out_row);
-    s.by_positions = s.u_floats >= large_weights;
-    if (s.by_positions) {
-        int64_t chunks = (s.g.tiles * tile_floats + chunk_floats - 1) / chunk_floats;
-        s.size = (s.g.tiles + chunks - 1) / chunks;
-    } else {
-        s.size = block_floats / tile_floats / ROWS * ROWS;
-        const int64_t even = masconI_whole((s.g.tiles + PIECES - 1) / PIECES, ROWS);
-        if (s.size > even) s.size = even;
-        if (s.size > MOST_TILES) s.size = MOST_TILES;
-        if (s.size < ROWS) s.size = ROWS;
+    const int large = s.u_floats >= large_weights;
+    const int by_parts = large && (s.u_floats >= far_weights || s.g.tiles < few_tiles);
+    s.part = by_parts && s.out_row > PART ? PART : s.out_row;
+    s.parts = even(s.out_row, s.part);
+    if (s.parts > 1) {
+        s.part_step = s.g.c * s.part + LINE;
+        s.part_floats = POSITIONS * s.part_step;
     }
+    s.size = (large ? large_block_floats : block_floats) / (POSITIONS * (s.row + s.part));
+    if (s.size > MOST_TILES) s.size = MOST_TILES;
+    if (s.size < ROWS) s.size = ROWS;
+    int64_t blocks = even(s.g.tiles, s.size);
+    if (s.parts == 1) { /* a slice each */
+        if (blocks < PIECES) blocks = PIECES;
+        blocks += blocks % 2; /* two threads share evenly */
+    }
+    s.size = even(s.g.tiles, blocks);
+    if (s.size < ROWS) s.size = ROWS;
     s.v_step = masconI_whole(s.size * s.row, LINE) + LINE;
-    s.m_step = masconI_whole(s.size * s.out_row, LINE) + LINE;
+    s.m_step = masconI_whole(s.size * s.part, LINE) + LINE;
     s.room = POSITIONS * (s.v_step + s.m_step);
+    if (s.parts > 1 && s.g.tiles < few_tiles) {
+        s.all_v_step = masconI_whole(s.g.tiles * s.row, LINE) + LINE;
+        s.all_m_step = masconI_whole(s.g.tiles * s.out_row, LINE) + LINE;
+        s.all_floats = POSITIONS * (s.all_v_step + s.all_m_step);
+    }
     return s;
 }
 
@@ -113,28 +137,38 @@ typedef struct weights_job {
     float *u;
 } weights_job;
 
+/* Vector number `block` of u, which begins with channel `first` and has `channels` of them. */
+static void make_vector(const weights_job *j, int64_t block, int64_t first, int64_t channels,
+                        float *u, int64_t step) {
+    const scheme *s = j->s;
+    const masconI_tiling *g = &s->g;
+    const int64_t channel = block * j->code->vector - first, rest = channel % j->code->panel;
+    const int64_t panel = channel - rest, left = channels - panel;
+    j->code->weights(j->plain, s->back ? g->oc : g->c, s->back ? g->c : g->oc, s->back, block,
+                     u + panel * g->c + rest, left < j->code->panel ? left : j->code->panel, step);
+}
+
 static void weights_slice(void *context, int64_t i, int thread) {
     (void)thread;
     const weights_job *j = context;
-    const masconI_tiling *g = &j->s->g;
-    const int back = j->s->back;
-    j->code->weights(j->plain, back ? g->oc : g->c, back ? g->c : g->oc, back, i, j->u,
-                     j->s->u_step);
+    make_vector(j, i, 0, j->s->out_row, j->u, j->s->u_step);
+}
+
+static mascon_status make_all(const scheme *s, const masconI_winograd_code *code, const void *plain,
+                              float *to) {
+    weights_job j = {.s = s, .code = code, .plain = plain, .u = to};
+    masconI_parallel(s->out_row / code->vector, weights_slice, &j);
+    return MASCON_OK;
 }
 
 static mascon_status make_weights(const void *context, const float *plain, float *to) {
-    weights_job j = {.s = context, .plain = plain, .u = to};
-    j.code = j.s->code;
-    masconI_parallel(j.s->out_row / j.s->code->vector, weights_slice, &j);
-    return MASCON_OK;
+    const scheme *s = context;
+    return make_all(s, s->code, plain, to);
 }
 
 /* Folded weights are float32 whatever the plain ones are. */
 static mascon_status make_folded(const void *context, const float *plain, float *to) {
-    weights_job j = {.s = context, .plain = plain, .u = to};
-    j.code = masconI_winograd_code_here(0);
-    masconI_parallel(j.s->out_row / j.s->code->vector, weights_slice, &j);
-    return MASCON_OK;
+    return make_all(context, masconI_winograd_code_here(0), plain, to);
 }
 
 /* Odd, and of these sizes, direction and instruction set alone: see masconI_form. */
@@ -147,18 +181,87 @@ static uint64_t form_id(const scheme *s) {
 
 typedef struct job {
     const scheme *s;
-    const float *x, *u;
+    const void *plain;
+    const float *x, *u; /* u NULL: each slice makes its part */
     masconI_finish finish;
-    float *y, *v, *m;
-    int64_t first, count; /* tiles of this chunk */
+    float *y, *rooms;
+    float *v, *m;  /* by positions */
+    int64_t piece; /* tiles of a slice */
 } job;
 
-static void multiply(const scheme *s, const job *j, const float *v, float *m, int64_t count,
-                     int64_t position) {
-    const masconI_positions p = {.a = v + position * s->v_step,
-                                 .b = j->u + position * s->u_step,
-                                 .c = m + position * s->m_step,
-                                 .rows = count,
+/* What a slice works on: output channels and tiles, and its u. */
+typedef struct task {
+    int64_t first, end, tile, tile_end;
+    const float *u;
+    int64_t u_step;
+} task;
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static task task_of(const job *j, int64_t i, float *room) {
+    const scheme *s = j->s;
+    const int64_t first = i % s->parts * s->part, tile = i / s->parts * j->piece;
+    task t = {.first = first, .end = least(first + s->part, s->out_row), .tile = tile};
+    t.tile_end = least(tile + j->piece, s->g.tiles);
+    if (j->u) { /* parts are whole panels */
+        t.u = j->u + first * s->g.c;
+        t.u_step = s->u_step;
+        return t;
+    }
+    t.u = room;
+    t.u_step = s->part_step;
+    const weights_job weights = {.s = s, .code = s->code, .plain = j->plain};
+    for (int64_t c = first; c < t.end; c += s->code->vector) {
+        make_vector(&weights, c / s->code->vector, first, t.end - first, room, t.u_step);
+    }
+    return t;
+}
+
+static void slice(void *context, int64_t i, int thread) {
+    const job *j = context;
+    const scheme *s = j->s;
+    float *room = j->rooms + (s->part_floats + s->room) * thread;
+    float *v = room + s->part_floats, *m = v + POSITIONS * s->v_step;
+    const task t = task_of(j, i, room);
+    const int64_t end = least(t.end, s->g.oc);
+    masconI_positions p = {
+        .inner = s->g.c, .width = t.end - t.first, .a_row = s->row, .a_inner = 1, .ldc = s->part};
+    for (int64_t tile = t.tile; tile < t.tile_end; tile += s->size) {
+        p.rows = least(s->size, t.tile_end - tile);
+        s->code->input(&s->g, j->x, tile, p.rows, 0, s->g.c, v, s->row, s->v_step);
+        for (int64_t k = 0; k < POSITIONS; k++) {
+            p.a = v + k * s->v_step;
+            p.b = t.u + k * t.u_step;
+            p.c = m + k * s->m_step;
+            s->code->multiply(&p);
+        }
+        /* channel 0 would lie before m, in v */
+        s->code->output(&s->g, m - t.first, s->part, s->m_step, tile, p.rows, t.first, end,
+                        &j->finish, j->y);
+    }
+}
+
+/* ---- By positions ---- */
+
+enum { SOME_TILES = 2 /* of a slice of the transforms */ };
+
+static void input_slice(void *context, int64_t i, int thread) {
+    (void)thread;
+    const job *j = context;
+    const scheme *s = j->s;
+    const int64_t tile = i * SOME_TILES;
+    s->code->input(&s->g, j->x, tile, least(SOME_TILES, s->g.tiles - tile), 0, s->g.c,
+                   j->v + tile * s->row, s->row, s->all_v_step);
+}
+
+static void position_slice(void *context, int64_t i, int thread) {
+    (void)thread;
+    const job *j = context;
+    const scheme *s = j->s;
+    const masconI_positions p = {.a = j->v + i * s->all_v_step,
+                                 .b = j->u + i * s->u_step,
+                                 .c = j->m + i * s->all_m_step,
+                                 .rows = s->g.tiles,
                                  .inner = s->g.c,
                                  .width = s->out_row,
                                  .a_row = s->row,
@@ -167,69 +270,27 @@ static void multiply(const scheme *s, const job *j, const float *v, float *m, in
     s->code->multiply(&p);
 }
 
-static void tiles_slice(void *context, int64_t i, int thread) {
-    const job *j = context;
-    const scheme *s = j->s;
-    const int64_t first = i * s->size, rest = s->g.tiles - first;
-    const int64_t count = rest < s->size ? rest : s->size;
-    float *v = j->v + s->room * thread, *m = v + POSITIONS * s->v_step;
-    s->code->input(&s->g, j->x, first, count, 0, s->g.c, v, s->row, s->v_step);
-    for (int64_t p = 0; p < POSITIONS; p++) multiply(s, j, v, m, count, p);
-    s->code->output(&s->g, m, s->out_row, s->m_step, first, count, 0, s->g.oc, &j->finish, j->y);
-}
-
-/* By positions, a slice of the transforms: so many tiles and channels. */
-enum { SOME_TILES = 4, SOME_CHANNELS = 128 };
-
-static int64_t groups(int64_t tiles, int64_t channels) {
-    return (tiles + SOME_TILES - 1) / SOME_TILES * ((channels + SOME_CHANNELS - 1) / SOME_CHANNELS);
-}
-
-typedef struct group {
-    int64_t tile, count, first, end; /* of the chunk; channels */
-} group;
-
-static group group_of(int64_t i, int64_t tiles, int64_t channels) {
-    const int64_t parts = (channels + SOME_CHANNELS - 1) / SOME_CHANNELS;
-    group r = {.tile = i / parts * SOME_TILES, .first = i % parts * SOME_CHANNELS};
-    r.count = tiles - r.tile < SOME_TILES ? tiles - r.tile : SOME_TILES;
-    r.end = channels - r.first < SOME_CHANNELS ? channels : r.first + SOME_CHANNELS;
-    return r;
-}
-
-static void input_slice(void *context, int64_t i, int thread) {
-    (void)thread;
-    const job *j = context;
-    const scheme *s = j->s;
-    const group r = group_of(i, j->count, s->g.c);
-    s->code->input(&s->g, j->x, j->first + r.tile, r.count, r.first, r.end, j->v + r.tile * s->row,
-                   s->row, s->v_step);
-}
-
-static void position_slice(void *context, int64_t i, int thread) {
-    (void)thread;
-    const job *j = context;
-    multiply(j->s, j, j->v, j->m, j->count, i);
-}
-
 static void output_slice(void *context, int64_t i, int thread) {
     (void)thread;
     const job *j = context;
     const scheme *s = j->s;
-    const group r = group_of(i, j->count, s->g.oc);
-    s->code->output(&s->g, j->m + r.tile * s->out_row, s->out_row, s->m_step, j->first + r.tile,
-                    r.count, r.first, r.end, &j->finish, j->y);
+    const int64_t tile = i * SOME_TILES;
+    s->code->output(&s->g, j->m + tile * s->out_row, s->out_row, s->all_m_step, tile,
+                    least(SOME_TILES, s->g.tiles - tile), 0, s->g.oc, &j->finish, j->y);
 }
 
 static void run_positions(const scheme *s, job *j) {
-    j->m = j->v + POSITIONS * s->v_step;
-    for (j->first = 0; j->first < s->g.tiles; j->first += s->size) {
-        const int64_t rest = s->g.tiles - j->first;
-        j->count = rest < s->size ? rest : s->size;
-        masconI_parallel(groups(j->count, s->g.c), input_slice, j);
-        masconI_parallel(POSITIONS, position_slice, j);
-        masconI_parallel(groups(j->count, s->g.oc), output_slice, j);
-    }
+    const int64_t some = even(s->g.tiles, SOME_TILES);
+    j->v = j->rooms;
+    j->m = j->v + POSITIONS * s->all_v_step;
+    masconI_parallel(some, input_slice, j);
+    masconI_parallel(POSITIONS, position_slice, j);
+    masconI_parallel(some, output_slice, j);
+}
+
+/* Tiles of a slice by parts with a u for all of them: enough slices for many threads. */
+static int64_t piece_of(const scheme *s) {
+    return masconI_whole(even(s->g.tiles, even(2 * PIECES, s->parts)), ROWS);
 }
 
 static masconI_form form_of(const scheme *s, const masconI_fold *fold) {
@@ -237,34 +298,42 @@ static masconI_form form_of(const scheme *s, const masconI_fold *fold) {
                           .bytes = sizeof(float) * (size_t)s->u_floats,
                           .make = fold ? make_folded : make_weights,
                           .context = s,
+                          .piecewise = s->parts > 1 && !fold,
                           .half = s->bf16 && fold ? s->g.c * s->g.oc * 9 : 0,
                           .fold = fold};
 }
 
 size_t masconI_winograd_workspace(const mascon_window2d *w, int kind, const masconI_fold *fold) {
     if (kind == MASCON_CONV_BWD_WEIGHT) return masconI_winograd_weight_workspace(w);
+    if (masconI_winograd_int16_fits(w)) return masconI_winograd_int16_workspace(w, kind, fold);
     const scheme s = plan(w, kind);
     const masconI_form form = form_of(&s, fold);
-    const int64_t rooms = s.by_positions ? 1 : mascon_num_threads();
-    return masconI_form_room(&form) + sizeof(float) * (size_t)(s.room * rooms);
+    const int64_t rooms = (s.part_floats + s.room) * mascon_num_threads();
+    const size_t floats = (size_t)(rooms > s.all_floats ? rooms : s.all_floats);
+    return (form.piecewise ? 0 : masconI_form_room(&form)) + sizeof(float) * floats;
 }
 
 mascon_status masconI_winograd_run(const mascon_window2d *w, int kind, float *x,
                                    const mascon_tensor *weight, const masconI_fold *fold,
                                    const masconI_finish *finish, float *y, void *workspace) {
+    if (masconI_winograd_int16_fits(w)) {
+        return masconI_winograd_int16_run(w, kind, x, weight, fold, finish, y, workspace);
+    }
     const scheme s = plan(w, kind);
     const masconI_form form = form_of(&s, fold);
     char *work = workspace;
-    job j = {.s = &s, .finish = *finish, .v = (float *)(void *)(work + masconI_form_room(&form))};
+    job j = {.s = &s, .finish = *finish, .plain = mascon_see(weight)->data, .piece = s.size};
+    j.rooms = (float *)(void *)(work + (form.piecewise ? 0 : masconI_form_room(&form)));
     j.x = s.back ? y : x;
     j.y = s.back ? x : y;
     masconI_packed *held;
     MASCON_TRY(masconI_form_get(weight, &form, work, &j.u, &held));
     if (fold) j.finish.bias = masconI_form_bias(&form, j.u);
-    if (s.by_positions) {
+    if (s.parts > 1) j.piece = j.u ? piece_of(&s) : s.g.tiles;
+    if (j.u && s.all_floats) {
         run_positions(&s, &j);
     } else {
-        masconI_parallel((s.g.tiles + s.size - 1) / s.size, tiles_slice, &j);
+        masconI_parallel(even(s.g.tiles, j.piece) * s.parts, slice, &j);
     }
     masconI_packed_put(held);
     return MASCON_OK;

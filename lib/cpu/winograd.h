@@ -46,24 +46,26 @@ typedef struct masconI_positions {
 /* One instruction set. Channel ranges first..end-1 begin at a whole vector. */
 typedef struct masconI_winograd_code {
     int vector, panel; /* floats */
-    /* x to v, `count` tiles from number `tile` on */
+    /* x to v, `count` tiles from number `tile` on; v[0] is of channel `first` */
     void (*input)(const masconI_tiling *g, const void *x, int64_t tile, int64_t count,
                   int64_t first, int64_t end, float *v, int64_t row, int64_t step);
-    /* weights {oc, 3, 3, c} to u, for vector number `block` of the outputs. back: for the gradient
-     * of x, where the outputs are the c channels and the taps turn round */
+    /* weights {oc, 3, 3, c} to u {36, c, width}, of which vector number `block` of the outputs is
+     * made. back: for the gradient of x, where the outputs are the c channels and the taps turn
+     * round */
     void (*weights)(const void *weight, int64_t c, int64_t oc, int back, int64_t block, float *u,
-                    int64_t step);
+                    int64_t width, int64_t step);
     void (*multiply)(const masconI_positions *p);
-    /* m to y */
+    /* m to y; m[0] is of channel 0 */
     void (*output)(const masconI_tiling *g, const float *m, int64_t row, int64_t step, int64_t tile,
                    int64_t count, int64_t first, int64_t end, const masconI_finish *finish,
                    void *y);
-    /* dy {n, oh, ow, oc} to m, and the sum of each tile to a 37th position behind it */
+    /* dy {n, oh, ow, oc} to m, and the sum of each tile to a 37th position behind it; m[0] is of
+     * channel `first` */
     void (*gradient)(const masconI_tiling *g, const void *dy, int64_t tile, int64_t count,
                      int64_t first, int64_t end, float *m, int64_t row, int64_t step);
-    /* the sums {36, oc, row of c} to dw {oc, 3, 3, c}, for output channels first..end-1 */
-    void (*gather)(const float *sums, int64_t row, int64_t step, int64_t c, int64_t first,
-                   int64_t end, float *dw);
+    /* the sums {36, oc, row of c} to a part {oc, 3, 3, c} of dw {.., 3, 3, all_c} */
+    void (*gather)(const float *sums, int64_t row, int64_t step, int64_t c, int64_t oc,
+                   int64_t all_c, float *dw);
 } masconI_winograd_code;
 
 extern const masconI_winograd_code masconI_winograd_avx512, masconI_winograd_avx2,

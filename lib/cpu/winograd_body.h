@@ -156,6 +156,34 @@ static inline void pixels(const element *picture, int64_t h, int64_t w, int64_t 
     }
 }
 
+/* ---- Prefetching ---- */
+
+/* Where a tile's pixel (0, 0) lies, or would lie: it may be outside of the picture, since nothing is
+ * read or written there. */
+static inline uintptr_t address_of(const void *pictures, int64_t h, int64_t w, int64_t c, int64_t n,
+                                   int64_t y, int64_t x) {
+    const int64_t pixel = (n * h + y) * w + x;
+    return (uintptr_t)pictures + (uintptr_t)(pixel * c) * sizeof(element);
+}
+
+/* One channel of the rows x columns pixels from here on. Tiles of a row are 4 pixels apart, and what
+ * comes next in memory is not what comes next in a tile, so the processor does not see it coming. */
+INLINE void fetch(uintptr_t at, int64_t line, int64_t c, const int rows, const int columns,
+                  const int write) {
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 6
+        for (int j = 0; j < columns; j++) {
+            const uintptr_t to = at + (uintptr_t)(i * line + j * c) * sizeof(element);
+            if (write) {
+                __builtin_prefetch((const void *)to, 1);
+            } else {
+                __builtin_prefetch((const void *)to, 0);
+            }
+        }
+    }
+}
+
 /* Element (i, j) of a tile: from the list of pixels at an edge, else from its first pixel. */
 #define AT(i, j) take((edge ? at[(i)*span + (j)] : from + (i)*line + (j)*c) + channel, m, whole)
 
@@ -195,18 +223,26 @@ TARGET static void input(const masconI_tiling *g, const void *pictures, int64_t 
         const element *picture = x + p.n * g->h * line;
         const element *from = edge ? nothing : picture + py * line + px * g->c;
         if (edge) pixels(picture, g->h, g->w, g->c, py, px, SPAN, at);
+        place next = p;
+        place_next(g, &next);
+        /* the columns that this tile does not share */
+        const uintptr_t ahead = address_of(x, g->h, g->w, g->c, next.n, next.y * TILE - g->top,
+                                           next.x * TILE - g->left + SPAN - TILE);
         for (int64_t c = first; c < end; c += VECTOR) {
+            if (t + 1 < count) {
+                fetch(ahead + (uintptr_t)c * sizeof(element), line, g->c, SPAN, TILE, 0);
+            }
             if (c + VECTOR > g->c) {
                 const part m = PART(g->c - c);
                 if (edge) {
-                    input_tile(at, from, line, g->c, c, m, v + c, step, 1, 0);
+                    input_tile(at, from, line, g->c, c, m, v + c - first, step, 1, 0);
                 } else {
-                    input_tile(at, from, line, g->c, c, m, v + c, step, 0, 0);
+                    input_tile(at, from, line, g->c, c, m, v + c - first, step, 0, 0);
                 }
             } else if (edge) {
-                input_tile(at, from, line, g->c, c, PART(0), v + c, step, 1, 1);
+                input_tile(at, from, line, g->c, c, PART(0), v + c - first, step, 1, 1);
             } else {
-                input_tile(at, from, line, g->c, c, PART(0), v + c, step, 0, 1);
+                input_tile(at, from, line, g->c, c, PART(0), v + c - first, step, 0, 1);
             }
         }
     }
@@ -249,18 +285,25 @@ TARGET static void gradient(const masconI_tiling *g, const void *pictures, int64
         const element *picture = dy + p.n * g->oh * line;
         const element *from = edge ? nothing : picture + py * line + px * g->oc;
         if (edge) pixels(picture, g->oh, g->ow, g->oc, py, px, TILE, at);
+        place next = p;
+        place_next(g, &next);
+        const uintptr_t ahead =
+            address_of(dy, g->oh, g->ow, g->oc, next.n, next.y * TILE, next.x * TILE);
         for (int64_t c = first; c < end; c += VECTOR) {
+            if (t + 1 < count) {
+                fetch(ahead + (uintptr_t)c * sizeof(element), line, g->oc, TILE, TILE, 0);
+            }
             if (c + VECTOR > g->oc) {
                 const part m = PART(g->oc - c);
                 if (edge) {
-                    gradient_tile(at, from, line, g->oc, c, m, v + c, step, 1, 0);
+                    gradient_tile(at, from, line, g->oc, c, m, v + c - first, step, 1, 0);
                 } else {
-                    gradient_tile(at, from, line, g->oc, c, m, v + c, step, 0, 0);
+                    gradient_tile(at, from, line, g->oc, c, m, v + c - first, step, 0, 0);
                 }
             } else if (edge) {
-                gradient_tile(at, from, line, g->oc, c, PART(0), v + c, step, 1, 1);
+                gradient_tile(at, from, line, g->oc, c, PART(0), v + c - first, step, 1, 1);
             } else {
-                gradient_tile(at, from, line, g->oc, c, PART(0), v + c, step, 0, 1);
+                gradient_tile(at, from, line, g->oc, c, PART(0), v + c - first, step, 0, 1);
             }
         }
     }
@@ -307,7 +350,14 @@ TARGET static void output(const masconI_tiling *g, const float *m, int64_t row, 
         const int edge = rows < TILE || columns < TILE;
         const int64_t at = (p.n * g->oh + py) * line + px * g->oc;
         element *to = y + at;
+        place next = p;
+        place_next(g, &next);
+        const uintptr_t ahead =
+            address_of(y, g->oh, g->ow, g->oc, next.n, next.y * TILE, next.x * TILE);
         for (int64_t c = first; c < end; c += VECTOR) {
+            if (t + 1 < count) {
+                fetch(ahead + (uintptr_t)c * sizeof(element), line, g->oc, TILE, TILE, 1);
+            }
             const element *add = residual ? residual + at + c : NULL;
             const int whole = c + VECTOR <= g->oc;
             const part lanes = PART(whole ? VECTOR : g->oc - c);
@@ -377,22 +427,17 @@ TARGET static void weights_back(const element *weight, int64_t c, int64_t oc, in
 }
 
 TARGET static void weights(const void *weight, int64_t c, int64_t oc, int back, int64_t block,
-                           float *u, int64_t step) {
-    const int64_t in = back ? oc : c, out = back ? c : oc;
-    const int64_t all = (out + VECTOR - 1) / VECTOR * VECTOR; /* whole vectors */
-    const int64_t first = block * VECTOR, panel = first / (VECTOR * VECTORS) * VECTOR * VECTORS;
-    const int64_t width = all - panel < VECTOR * VECTORS ? all - panel : VECTOR * VECTORS;
-    u += panel * in + first - panel;
+                           float *u, int64_t width, int64_t step) {
     if (back) {
-        weights_back(weight, c, oc, first, u, width, step);
+        weights_back(weight, c, oc, block * VECTOR, u, width, step);
     } else {
-        weights_forward(weight, c, oc, first, u, width, step);
+        weights_forward(weight, c, oc, block * VECTOR, u, width, step);
     }
 }
 
-TARGET static void gather(const float *sums, int64_t row, int64_t step, int64_t c, int64_t first,
-                          int64_t end, float *dw) {
-    for (int64_t o = first; o < end; o++) {
+TARGET static void gather(const float *sums, int64_t row, int64_t step, int64_t c, int64_t oc,
+                          int64_t all_c, float *dw) {
+    for (int64_t o = 0; o < oc; o++) {
         for (int64_t i = 0; i < c; i += VECTOR) {
             const int whole = c - i >= VECTOR;
             const part m = PART(whole ? VECTOR : c - i);
@@ -409,7 +454,7 @@ TARGET static void gather(const float *sums, int64_t row, int64_t step, int64_t 
             for (int k = 0; k < 3; k++) {
                 gather_6(g[k], &r[0], &r[1], &r[2]);
                 for (int j = 0; j < 3; j++) {
-                    store(dw + (o * TAPS + k * 3 + j) * c + i, m, r[j], whole);
+                    store(dw + (o * TAPS + k * 3 + j) * all_c + i, m, r[j], whole);
                 }
             }
         }
@@ -437,6 +482,11 @@ INLINE void block(const masconI_positions *p, const float *a, const float *b, in
     }
     for (int64_t e = 0; e < inner; e++, a += a_inner, b += b_row) {
         vec y[VECTORS];
+        if (e < rows) { /* a row of the next block's sums */
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) __builtin_prefetch(to + v * VECTOR, 1);
+            to += ldc;
+        }
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) y[v] = LOAD(b + v * VECTOR);
 #pragma GCC unroll 12
