@@ -11,6 +11,15 @@ if #options == 0 then
   io.stderr:write("classify.lua: no picture is named (--help tells more)\n")
   os.exit(2, true)
 end
+local known = {}
+for _, name in ipairs(mascon.models.list()) do
+  known[name] = true
+end
+if options.top < 1 or not known[options.model] then
+  io.stderr:write("classify.lua: ", options.top < 1 and "--top is 0; expected a whole number of 1 or more\n"
+    or ("--model is %s; expected one of %s\n"):format(options.model, table.concat(mascon.models.list(), ", ")))
+  os.exit(2, true)
+end
 if options.threads > 0 then
   mascon.set_num_threads(options.threads)
 end

@@ -22,6 +22,22 @@ if options.threads > 0 then
 end
 local device = mascon.device(options.device)
 
+local function refuse(...)
+  io.stderr:write("resnet50_transfer.lua: ", string.format(...), "\n")
+  os.exit(2, true)
+end
+
+local networks = {}
+for _, name in ipairs(mascon.models.list()) do
+  if name:find "resne" then
+    networks[#networks + 1] = name
+    networks[name] = true
+  end
+end
+if not networks[options.model] then
+  refuse("--model is %s; expected one of %s", options.model, table.concat(networks, ", "))
+end
+
 -- Pictures --------------------------------------------------------------------------------------------------
 
 local transform = T.Compose {
@@ -56,9 +72,10 @@ else
 end
 local part = options.fine_tune ~= "" and model[options.fine_tune]
 if options.fine_tune ~= "" and not nn.is_module(part) then
-  io.stderr:write(("resnet50_transfer.lua: --fine_tune is %s; the network has no such part\n")
-    :format(options.fine_tune))
-  os.exit(2, true)
+  refuse("--fine_tune is %s; the network has no such part", options.fine_tune)
+elseif part and (part == model.fc or #part:parameters() == 0) then
+  refuse("--fine_tune is %s; %s", options.fine_tune, part == model.fc and "the new layer is trained anyhow"
+    or "that part has nothing to train")
 end
 local head = nn.Sequential(nn.Dropout { p = 0.2 }, nn.Linear(model.fc.in_features, #class_names))
 model.fc = head

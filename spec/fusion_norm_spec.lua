@@ -149,6 +149,12 @@ describe("fused batch norm", function()
     assert.is_true(above < 41.2, above) -- PyTorch 2.15's profiler: a peak of 77.0 MB, 41.2 above
   end)
 
+  it("is found behind a convolution, too", function()
+    local model = nn.Sequential(nn.Conv2d(3, 16, 3, { padding = 1 }), nn.BatchNorm2d(16), nn.MaxPool2d(2),
+      nn.Dropout(0.1))
+    assert.are.equal(1, ops_of(model, mascon.randn { 2, 3, 8, 8 }).batch_norm_pool)
+  end)
+
   it("raises what the layer raises", function()
     local model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.BatchNorm2d(8), nn.MaxPool2d(2),
       nn.Dropout(0.1))

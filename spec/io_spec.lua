@@ -241,7 +241,7 @@ describe("save and load", function()
     assert.matches("load: .*/missing.pth: no such file %(in /",
       message_of(mascon.load, path "missing.pth"))
     assert.matches("save: .* is a folder", message_of(mascon.save, folder, 1))
-    assert.matches("load: .*: is a folder", message_of(mascon.load, folder))
+    assert.matches("load: .* is a folder; expected a file", message_of(mascon.load, folder))
     assert.matches("load: .*dangling: a symbolic link to",
       (function()
         os.execute("ln -s .git/annex/objects/xx '" .. path "dangling" .. "'")

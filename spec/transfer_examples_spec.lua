@@ -66,6 +66,16 @@ describe("resnet50_transfer.lua", function()
     local folder = cifar.folder()
     assert.equal("2", (select(2, transfer(folder, "--fine_tune layer9"))))
     assert.equal("2", (select(2, transfer(folder, "--cache_features=yes"))))
+    for more, complaint in pairs {
+      ["--fine_tune fc"] = "--fine_tune is fc; the new layer is trained anyhow",
+      ["--fine_tune relu"] = "--fine_tune is relu; that part has nothing to train",
+      ["--model alexnet"] = "--model is alexnet; expected one of resnet101, ",
+      ["--model list"] = "--model is list; expected one of resnet101, ",
+    } do
+      local _, status, said = transfer(folder, more)
+      assert.equal("2", status)
+      assert.truthy(said:find(complaint, 1, true), said)
+    end
     local _, status, said = transfer(folder, "--weights " .. folder .. "/no.pth")
     assert.equal("1", status)
     assert.truthy(said:find("no.pth: no such file", 1, true))
@@ -87,6 +97,8 @@ describe("classify.lua", function()
     assert.truthy(text:find("^" .. folder .. "/a.png\n" .. line:rep(3) .. folder .. "/b.png\n" .. line:rep(3)
       .. "$"), text)
     assert.equal("2", (select(2, run(program .. " examples/classify.lua"))))
+    assert.equal("2", (select(2, run(program .. " examples/classify.lua --top 0 a.png"))))
+    assert.equal("2", (select(2, run(program .. " examples/classify.lua --model list a.png"))))
     assert.truthy((run(program .. " examples/classify.lua --help")):find("PICTURE...", 1, true))
     cifar.remove(folder)
   end)

@@ -11,7 +11,8 @@
  *   - live_rounded + cached is exactly what was taken from the backend
  *   - that sum grows only on a raw allocation, and there it is held within a quarter more than the
  *     recent high-water mark of live memory (on a device within twice): what has gone out of use
- *     longest goes back first
+ *     longest goes back first. Where blocks are asked for again that went back, as by a program that
+ *     needs many sizes in turn, it may grow by as much, up to that mark once more
  *   - no lock is held while the backend allocates or frees
  *   - a device's blocks are reused in the order of its stream: who frees a block has given the device
  *     all work on it, and who gets it next gives it more. Copies beside that stream join it before their
@@ -40,6 +41,9 @@ enum {
 #define SLACK ((int64_t)32 << 20)
 /* Giving a block back waits for everything that the device was given: there more is kept. */
 #define SLACK_OF_DEVICE ((int64_t)1 << 30)
+/* A collector's work shows beside a GPU's steps. A device of this size or less has the CPU's budget of
+ * garbage, a larger one up to sixteen times as much. */
+#define SMALL_DEVICE ((int64_t)2 << 30)
 /* The high-water mark is that of the last two windows of this many requests, so memory that a
  * program needed once is given back while it goes on with less. */
 #define WINDOW 32768
@@ -48,6 +52,7 @@ typedef struct bin {
     void **block; /* a stack */
     int32_t count, room;
     int64_t used; /* request number at the last hit or free */
+    int64_t gone; /* request number when one was given back, 0: never */
 } bin;
 
 typedef struct arena {
@@ -57,9 +62,12 @@ typedef struct arena {
     int64_t live_rounded, cached, peak;
     int64_t requests, raw_requests;
     int64_t high, high_before, window_end;
+    int64_t regret,
+        regret_before; /* bytes given back and asked for again, of this window, the last */
     /* What the system can still give: refreshed when little of the last answer is left. Memory that
      * is promised but not there would end the process later, without an error. */
     int64_t available;
+    atomic_int debt_shift; /* of a device: its doublings above SMALL_DEVICE, 4 at most */
     bin bins[CLASSES];
 } arena;
 
@@ -150,6 +158,7 @@ static void trim(arena *a, int32_t device, int64_t limit) {
         int class = stalest(a);
         if (class < 0) return;
         void *block = take(a, class);
+        a->bins[class].gone = a->requests;
         pthread_mutex_unlock(&a->lock);
         a->backend->free(device, block);
         pthread_mutex_lock(&a->lock);
@@ -159,8 +168,18 @@ static void trim(arena *a, int32_t device, int64_t limit) {
 static int64_t cache_limit(const arena *a, int32_t device) {
     int64_t high = a->high > a->high_before ? a->high : a->high_before;
     if (high < a->live_rounded) high = a->live_rounded; /* with what is being asked for now */
-    if (device == MASCON_DEVICE_CPU) return high + high / 4 + SLACK;
-    return 2 * high + SLACK_OF_DEVICE;
+    if (device != MASCON_DEVICE_CPU) return 2 * high + SLACK_OF_DEVICE;
+    int64_t more = a->regret > a->regret_before ? a->regret : a->regret_before;
+    if (more > high) more = high;
+    return high + high / 4 + SLACK + more;
+}
+
+/* A block of this class comes from the backend: was one given back lately? Fresh memory costs a page
+ * fault and a page of zeros for every page, so what goes back shall be what is not asked for again. */
+static void count_regret(arena *a, int class, size_t size) {
+    const int64_t gone = a->bins[class].gone;
+    if (gone > 0 && a->requests - gone < WINDOW) a->regret += (int64_t)size;
+    a->bins[class].gone = 0;
 }
 
 void mascon_empty_cache(int32_t device) {
@@ -169,8 +188,10 @@ void mascon_empty_cache(int32_t device) {
     pthread_mutex_lock(&a->lock);
     trim(a, device, 0);
     a->high = a->high_before = a->live_rounded;
+    a->regret = a->regret_before = 0;
     for (int i = 0; i < CLASSES; i++) {
         bin *b = &a->bins[i];
+        b->gone = 0; /* it was wanted */
         if (b->count > 0) continue;
         free(b->block);
         b->block = NULL;
@@ -223,12 +244,17 @@ static int can_give(arena *a, int32_t device, int64_t size, int64_t *available) 
     }
     if (size > total || size > *available) return 0;
     a->available = *available - size;
+    int shift = 0;
+    while (device != MASCON_DEVICE_CPU && shift < 4 && total >> shift > SMALL_DEVICE) shift++;
+    atomic_store_explicit(&a->debt_shift, shift, memory_order_relaxed);
     return 1;
 }
 
 /* A block from the backend. Called with the lock held and the size counted as live; lets go of the
  * lock meanwhile. */
 static mascon_status raw_alloc(arena *a, int32_t device, size_t bytes, size_t size, void **out) {
+    size_t of_class;
+    count_regret(a, class_of(bytes, &of_class), size);
     trim(a, device, cache_limit(a, device));
     int64_t available = 0;
     for (int attempt = 0; attempt < 2; attempt++) {
@@ -254,6 +280,8 @@ static void next_window(arena *a, int32_t device) {
     a->window_end = a->requests + WINDOW;
     a->high_before = a->high;
     a->high = a->live_rounded;
+    a->regret_before = a->regret;
+    a->regret = 0;
     if (a->backend != NULL) trim(a, device, cache_limit(a, device));
 }
 
@@ -336,6 +364,13 @@ void masconI_free(int32_t device, void *block, size_t bytes) {
     }
     pthread_mutex_unlock(&a->lock);
     if (block != NULL) a->backend->free(device, block); /* no memory even for the list */
+}
+
+int64_t masconI_debt_of(int32_t device, int64_t bytes) {
+    arena *a = arena_of(device);
+    if (a == NULL || bytes <= 0) return bytes;
+    const int shift = atomic_load_explicit(&a->debt_shift, memory_order_relaxed);
+    return (bytes + ((int64_t)1 << shift) - 1) >> shift;
 }
 
 int masconI_alloc_held(int32_t device) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/simd.h"
+#include "cpu/conv.h"
 #include "cpu/moments.h"
 
 /* Elements of a slice of rows, about; rows at least. */
@@ -32,12 +33,26 @@ int64_t masconC_norm_slice(const masconC_norm *j, int64_t i, int64_t *first) {
     return *first + j->per_slice < j->rows ? j->per_slice : j->rows - *first;
 }
 
-static void slice_moments(void *context, int64_t i, int thread) {
-    (void)thread;
-    const masconC_norm *j = context;
+static void moments_of(const masconC_norm *j, int64_t i) {
     int64_t first, n = masconC_norm_slice(j, i, &first);
     double *partial = j->partial + 2 * i * j->s.c;
     masconC_norm_moments(j, first, n, partial, partial + j->s.c);
+}
+
+static void slice_moments(void *context, int64_t i, int thread) {
+    (void)thread;
+    const masconC_norm *j = context;
+    if (!j->done || !j->done[i]) moments_of(j, i);
+}
+
+void masconC_norm_gather(const masconC_norm *j, int64_t first, int64_t count) {
+    const int64_t begin = first / j->s.c, end = (first + count) / j->s.c;
+    for (int64_t i = (begin + j->per_slice - 1) / j->per_slice; i < j->slices; i++) {
+        int64_t at, n = masconC_norm_slice(j, i, &at);
+        if (at + n > end) return;
+        moments_of(j, i);
+        j->done[i] = 1;
+    }
 }
 
 static void slice_products(void *context, int64_t i, int thread) {
@@ -98,10 +113,12 @@ static void plane_products(void *context, int64_t c, int thread) {
 static void plane_normalise(void *context, int64_t c, int thread) {
     (void)thread;
     const masconC_norm *j = context;
+    const masconI_finish tail = {.residual = j->residual, .relu = j->relu};
     for (int64_t n = 0; n < j->s.n; n++) {
         const int64_t at = (n * j->s.c + c) * j->s.inner;
         masconC_normalise((const float *)j->x + at, j->s.inner, j->f.mean[c], j->f.a[c], j->f.c[c],
                           (float *)j->y + at);
+        masconI_finish_run(&tail, j->y, at, j->s.inner);
     }
 }
 
@@ -274,15 +291,19 @@ static const mascon_view *input(const mascon_call *call) {
 
 static size_t workspace(const mascon_call *call) { return masconC_norm_workspace(input(call)); }
 
+void masconC_norm_finish(const masconC_norm *j) {
+    if (j->slices) {
+        masconI_parallel(j->slices, slice_normalise, (void *)j);
+    } else {
+        masconI_parallel(j->s.c, plane_normalise, (void *)j);
+    }
+}
+
 static mascon_status forward(mascon_call *call, mascon_exec *exec) {
     masconC_norm j = masconC_norm_begin(SRC(call, 0), exec->workspace);
     masconC_norm_prepare(&j, call, DST(call, 1)->data, DST(call, 2)->data);
     j.y = DST(call, 0)->data;
-    if (j.slices) {
-        masconI_parallel(j.slices, slice_normalise, &j);
-    } else {
-        masconI_parallel(j.s.c, plane_normalise, &j);
-    }
+    masconC_norm_finish(&j);
     return MASCON_OK;
 }
 

@@ -22,6 +22,9 @@ typedef struct masconC_norm {
     const void *x, *dy;
     void *y; /* backward: dx */
     int mask;
+    const void *residual; /* forward: y = relu?(normalised x + residual), or NULL */
+    int relu;             /* NaN stays NaN */
+    uint8_t *done;        /* slices that gather has seen, or NULL */
     masconC_norm_factors f;
     double *partial; /* slices * {2, c}, or planes: {2, c} */
     double *whole;   /* {2, c} */
@@ -39,9 +42,15 @@ int64_t masconC_norm_per_slice(const mascon_view *x);
 /* The rows of slice i. */
 int64_t masconC_norm_slice(const masconC_norm *j, int64_t i, int64_t *first);
 
+/* For who makes x in pieces: the moments of the slices that lie whole in elements first..first + count
+ * - 1, while the caches still hold them. Pieces may come in any order and on any thread; what remains,
+ * prepare does. j->done: a byte of 0 for each slice. */
+void masconC_norm_gather(const masconC_norm *j, int64_t first, int64_t count);
 /* Forward, for calls whose inputs and first options are batch_norm's: the factors of y, the running
  * statistics moved, mean and rstd {c} written. */
 void masconC_norm_prepare(masconC_norm *j, const mascon_call *call, float *mean, float *rstd);
+/* y, once the factors are there. */
+void masconC_norm_finish(const masconC_norm *j);
 /* Backward: the factors of dx from j->whole, and dweight and dbias where they are not NULL. */
 void masconC_norm_prepare_back(masconC_norm *j, const mascon_view *rstd, const mascon_view *weight,
                                int training, float *dweight, float *dbias);

@@ -7,6 +7,7 @@
 #define STORE NAME(masconC_store)
 #define GET NAME(masconC_get)
 #define PUT NAME(masconC_put)
+#define ROUND NAME(masconC_round)
 
 /* Means and squared deviations of one slice: a pass for the mean, a pass around it, and what the
  * rounding of the mean left over. */
@@ -70,9 +71,11 @@ INLINE void NAME(products_block)(const ELEMENT *dy, const ELEMENT *x, int64_t st
     }
 }
 
+/* tail: bit 0: + residual, bit 1: relu. y may be x. */
 INLINE void NAME(normalise_block)(const ELEMENT *x, int64_t stride, int64_t n, int V,
-                                  const masconC_norm_factors *f, int64_t c, ELEMENT *y) {
-    vector m[WIDE], a[WIDE], b[WIDE], value;
+                                  const masconC_norm_factors *f, int64_t c, int tail,
+                                  const ELEMENT *residual, ELEMENT *y) {
+    vector m[WIDE], a[WIDE], b[WIDE], value, more;
     UNROLL for (int v = 0; v < V; v++) {
         m[v] = *(const vector *)(f->mean + c + LANES * v);
         a[v] = *(const vector *)(f->a + c + LANES * v);
@@ -83,6 +86,12 @@ INLINE void NAME(normalise_block)(const ELEMENT *x, int64_t stride, int64_t n, i
             const int64_t at = r * stride + c + LANES * v;
             LOAD(x + at, &value);
             value = (value - m[v]) * a[v] + b[v];
+            if (tail & RESIDUAL) {
+                ROUND(&value);
+                LOAD(residual + at, &more);
+                value += more;
+            }
+            if (tail & RELU) value = (vector)((mask_vector)value & ~(mask_vector)(value < 0));
             STORE(y + at, &value);
         }
     }
@@ -148,15 +157,32 @@ MASCON_CLONES static void NAME(products_rows)(const ELEMENT *dy, const ELEMENT *
 }
 
 MASCON_CLONES static void NAME(normalise_rows)(const ELEMENT *x, int64_t channels, int64_t n,
-                                               const masconC_norm_factors *f, ELEMENT *y) {
+                                               const masconC_norm_factors *f, int tail,
+                                               const ELEMENT *residual, ELEMENT *y) {
     int64_t c = 0;
-#define BLOCK(V) NAME(normalise_block)(x, channels, n, V, f, c, y)
-    BLOCKS(c, channels, BLOCK);
-#undef BLOCK
+#define PLAIN(V) NAME(normalise_block)(x, channels, n, V, f, c, 0, residual, y)
+#define ADDED(V) NAME(normalise_block)(x, channels, n, V, f, c, RESIDUAL, residual, y)
+#define CUT(V) NAME(normalise_block)(x, channels, n, V, f, c, RELU, residual, y)
+#define BOTH(V) NAME(normalise_block)(x, channels, n, V, f, c, RESIDUAL | RELU, residual, y)
+    if (tail == (RESIDUAL | RELU)) {
+        BLOCKS(c, channels, BOTH);
+    } else if (tail == RESIDUAL) {
+        BLOCKS(c, channels, ADDED);
+    } else if (tail == RELU) {
+        BLOCKS(c, channels, CUT);
+    } else {
+        BLOCKS(c, channels, PLAIN);
+    }
+#undef PLAIN
+#undef ADDED
+#undef CUT
+#undef BOTH
     for (int64_t r = 0; r < n && c < channels; r++) {
         for (int64_t k = c; k < channels; k++) {
-            const float v = GET(x + r * channels + k);
-            PUT(y + r * channels + k, (v - f->mean[k]) * f->a[k] + f->c[k]);
+            const int64_t at = r * channels + k;
+            PUT(y + at, (GET(x + at) - f->mean[k]) * f->a[k] + f->c[k]);
+            if (tail & RESIDUAL) PUT(y + at, GET(y + at) + GET(residual + at));
+            if (tail & RELU && GET(y + at) < 0) PUT(y + at, 0);
         }
     }
 }
@@ -201,7 +227,10 @@ static void NAME(products)(const masconC_norm *j, int64_t first, int64_t n, doub
 
 static void NAME(normalise)(const masconC_norm *j, int64_t first, int64_t n) {
     const int64_t at = first * j->s.c;
-    NAME(normalise_rows)((const ELEMENT *)j->x + at, j->s.c, n, &j->f, (ELEMENT *)j->y + at);
+    const int tail = (j->residual ? RESIDUAL : 0) | (j->relu ? RELU : 0);
+    const ELEMENT *residual = j->residual ? (const ELEMENT *)j->residual + at : NULL;
+    NAME(normalise_rows)
+    ((const ELEMENT *)j->x + at, j->s.c, n, &j->f, tail, residual, (ELEMENT *)j->y + at);
 }
 
 static void NAME(combine)(const masconC_norm *j, int64_t first, int64_t n) {
@@ -215,6 +244,7 @@ static void NAME(combine)(const masconC_norm *j, int64_t first, int64_t n) {
 #undef STORE
 #undef GET
 #undef PUT
+#undef ROUND
 #undef NAME
 #undef JOIN
 #undef JOIN_

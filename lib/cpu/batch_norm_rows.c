@@ -4,6 +4,7 @@
 #include "cpu/lanes.h"
 
 enum { LANES = MASCON_LANES, WIDE = 4 }; /* vectors of channels worked on at a time */
+enum { RESIDUAL = 1, RELU = 2 };         /* what follows the normalised value */
 
 typedef masconC_lanes vector;
 typedef masconC_mask mask_vector;

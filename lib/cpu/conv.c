@@ -5,7 +5,8 @@
  * made for one thread. Weights are O-H-W-I; what oneDNN wants instead is packed at the
  * call, or found in the cache of packed weights (plan.c). What follows the sums of conv2d_relu and
  * conv2d_norm is done before they are stored or, behind oneDNN, over each slice's results; batch norm
- * is a part of the weights (fold.c).
+ * is a part of the weights (fold.c). In training conv2d_norm is the convolution alone here, and behind
+ * oneDNN each slice's results are gathered for batch norm (conv_norm.c).
  */
 #include "cpu/conv.h"
 
@@ -50,8 +51,9 @@ masconI_conv masconI_conv_key(const mascon_window2d *w, int kind, int bias, int6
 int masconI_conv_plain(const mascon_call *call) {
     const int32_t dtype = SRC(call, 0)->dtype;
     const int half = dtype == MASCON_DTYPE_BF16, norm = call->op == MASCON_OP_conv2d_norm;
+    const int fold = norm && call->attr[NN_CONV2D_NORM_TRAINING] == 0;
     if (dtype != MASCON_DTYPE_F32 && !half) return 0;
-    if (half && norm && masconI_src_given(call, 2)) return 0; /* fold.c takes float32 alone */
+    if (half && fold && masconI_src_given(call, 2)) return 0; /* fold.c takes float32 alone */
     for (int i = 0; i < call->n_src; i++) {
         if (!call->src[i]) continue;
         const mascon_view *v = SRC(call, i);
@@ -81,6 +83,7 @@ typedef struct extras {
     masconI_finish finish; /* bias: the convolution's own */
     masconI_fold fold;
     const masconI_fold *folded; /* &fold, or NULL */
+    int gathers;                /* batch norm follows, in training */
 } extras;
 
 static const void *data_of(const mascon_call *call, int i) {
@@ -100,6 +103,8 @@ static void extras_of(const mascon_call *call, const mascon_window2d *w, extras 
     e->finish.bf16 = w->bf16;
     e->finish.relu = call->op == MASCON_OP_conv2d_relu;
     if (call->op != MASCON_OP_conv2d_norm) return;
+    e->gathers = call->attr[NN_CONV2D_NORM_TRAINING] != 0;
+    if (e->gathers) return;
     e->finish.relu = call->attr[NN_CONV2D_NORM_RELU] != 0;
     e->finish.residual = data_of(call, NN_CONV2D_NORM_RESIDUAL);
     /* ORDER: MASCON_FOLD_* */
@@ -150,7 +155,9 @@ static mascon_status add_plan(plans *p, const masconI_conv *key, int *at) {
  * cache, or near it. */
 static const int64_t finish_floats = 192 * 1024;
 
-static int has_pass(const plans *p) { return p->e.finish.relu || p->e.finish.residual; }
+static int has_pass(const plans *p) {
+    return p->e.finish.relu || p->e.finish.residual || p->e.gathers;
+}
 
 /* How many parts a picture's output rows are cut into; 0: none. */
 static int64_t count_parts(const plans *p, int kind) {
@@ -238,7 +245,7 @@ static int plans_ready(const plans *p) {
 
 /* ---- The kernel ---- */
 
-static int wish(const mascon_call *call, mascon_wish *w) {
+int masconI_conv_wish(const mascon_call *call, mascon_wish *w) {
     const int kind = is_kind(call);
     if (!masconI_conv_plain(call)) return 0;
     w->src[0] = w->src[1] = w->dst[0] = MASCON_WISH_NHWC;
@@ -296,7 +303,7 @@ static size_t kernel_workspace(const mascon_call *call, const mascon_window2d *g
     return bytes;
 }
 
-static size_t workspace(const mascon_call *call) {
+size_t masconI_conv_workspace(const mascon_call *call) {
     mascon_window2d window;
     masconI_window2d(call, &window);
     return bias_room(call, &window) + kernel_workspace(call, &window);
@@ -390,7 +397,8 @@ static mascon_status run_plain(const mascon_window2d *w, int kind, int choice,
     return status;
 }
 
-static mascon_status run(mascon_call *call, mascon_exec *exec) {
+mascon_status masconI_conv_run(const mascon_call *call, void *workspace,
+                               const struct masconC_norm *norm) {
     const int kind = is_kind(call), forward = kind == MASCON_CONV_FORWARD;
     const mascon_view *src = SRC(call, 0), *dst = DST(call, 0);
     float *x = forward ? src->data : dst->data, *y = forward ? dst->data : src->data;
@@ -398,7 +406,7 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
     extras e;
     mascon_window2d window;
     masconI_window2d(call, &window);
-    char *work = exec->workspace;
+    char *work = workspace;
     const size_t bias = bias_room(call, &window);
     float *wide = bias ? (float *)(void *)work : NULL;
     if (bias) masconI_bf16_widen(SRC(call, 2)->data, wide, window.oc);
@@ -407,6 +415,7 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
     if (choice == MASCON_CONV_ONEDNN) {
         MASCON_TRY(plans_get(call, kind, &p));
         if (bias) p.e.finish.bias = wide;
+        p.e.finish.norm = norm;
         const mascon_status status = run_dnnl(&p, call->src[1], x, y, work);
         plans_put(&p);
         return status;
@@ -419,7 +428,12 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
     return run_plain(&window, kind, choice, call->src[1], &e, x, y, work);
 }
 
-const mascon_kernel masconC_conv2d = {.wish = wish, .workspace = workspace, .run = run};
-const mascon_kernel masconC_conv2d_relu = {.wish = wish, .workspace = workspace, .run = run};
-const mascon_kernel masconC_conv2d_norm = {.wish = wish, .workspace = workspace, .run = run};
-const mascon_kernel masconC_conv2d_bwd_data = {.wish = wish, .workspace = workspace, .run = run};
+static mascon_status run(mascon_call *call, mascon_exec *exec) {
+    return masconI_conv_run(call, exec->workspace, NULL);
+}
+
+#define KERNEL \
+    { .wish = masconI_conv_wish, .workspace = masconI_conv_workspace, .run = run }
+const mascon_kernel masconC_conv2d = KERNEL;
+const mascon_kernel masconC_conv2d_relu = KERNEL;
+const mascon_kernel masconC_conv2d_bwd_data = KERNEL;

@@ -31,10 +31,19 @@ typedef struct masconI_finish {
     const void *residual; /* where y's elements are and of their type, or NULL */
     int relu;             /* NaN stays NaN */
     int bf16;             /* y is bfloat16 */
+    /* Of a convolution that batch norm follows: gathers y's moments, behind oneDNN. */
+    const struct masconC_norm *norm;
 } masconI_finish;
 
-/* y = relu?(y + residual), `count` elements beginning at y[first] */
+/* y = relu?(y + residual), `count` elements beginning at y[first]; their moments */
 void masconI_finish_run(const masconI_finish *f, void *y, int64_t first, int64_t count);
+
+/* conv.c: the parts of the kernels. In training conv2d_norm has a kernel around them (conv_norm.c): they
+ * make the convolution alone, and gather for norm (or NULL) what they can on the way. */
+int masconI_conv_wish(const mascon_call *call, mascon_wish *w);
+size_t masconI_conv_workspace(const mascon_call *call);
+mascon_status masconI_conv_run(const mascon_call *call, void *workspace,
+                               const struct masconC_norm *norm);
 
 /* conv_small.c: our own loops for few channels. kind is MASCON_CONV_*. */
 int masconI_conv_small_fits(const mascon_window2d *w, int kind);

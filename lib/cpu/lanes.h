@@ -25,6 +25,8 @@ MASCON_INLINE void masconC_load_f32(const float *p, masconC_lanes *v) {
     *v = *(const masconC_lanes *)p;
 }
 
+MASCON_INLINE void masconC_round_f32(masconC_lanes *v) { (void)v; }
+
 MASCON_INLINE void masconC_store_f32(float *p, const masconC_lanes *v) { *(masconC_lanes *)p = *v; }
 
 MASCON_INLINE float masconC_get_f32(const float *p) { return *p; }

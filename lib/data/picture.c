@@ -115,6 +115,14 @@ void masconI_copy_pixels(char *dst, const char *src, int64_t step, int64_t n, in
     }
 }
 
+/* n pixels of c bytes, whose channels lie `apart` from each other. */
+static void copy_bytes(uint8_t *to, const uint8_t *from, int64_t step, int64_t apart, int64_t c,
+                       int64_t n) {
+    for (int64_t k = 0; k < c; k++, from += apart) {
+        for (int64_t i = 0; i < n; i++) to[i * c + k] = from[i * step];
+    }
+}
+
 /* Copies the view into dense memory. */
 static mascon_status densify(masconI_picture *p, masconI_scratch *scratch) {
     masconI_picture q;
@@ -130,6 +138,9 @@ static mascon_status densify(masconI_picture *p, masconI_scratch *scratch) {
         char *to = row + p->left * c * size;
         if (p->stride[0] == 1)
             masconI_copy_pixels(to, from, p->stride[2] * size, p->width, c * size);
+        else if (size == 1)
+            copy_bytes((uint8_t *)to, (const uint8_t *)from, p->stride[2], p->stride[0], c,
+                       p->width);
         else
             masconI_copy_strided(to, (const int64_t[2]){c, 1}, from,
                                  (const int64_t[2]){p->stride[2], p->stride[0]},

@@ -149,7 +149,7 @@ const char *masconI_count(char out[32], uint64_t n) {
     int len = snprintf(digits, sizeof digits, "%" PRIu64, n);
     char *to = out;
     for (int i = 0; i < len; i++) {
-        if (i && len > 4 && (len - i) % 3 == 0) *to++ = ',';
+        if (i && (len - i) % 3 == 0) *to++ = ',';
         *to++ = digits[i];
     }
     *to = 0;
@@ -195,8 +195,8 @@ mascon_status masconI_file_open(masconI_file **out, const char *path) {
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < 0) {
         int folder = S_ISDIR(st.st_mode);
         close(fd);
-        return masconI_io_fail(MASCON_E_IO, path, MASCON_IO_NOWHERE,
-                               folder ? "is a folder; expected a file" : "is not a regular file");
+        return masconI_fail(MASCON_E_IO, "%.256s is %s", path,
+                            folder ? "a folder; expected a file" : "not a regular file");
     }
     masconI_file *f = malloc(sizeof *f);
     char *copy = strdup(path);

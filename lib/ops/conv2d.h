@@ -6,6 +6,10 @@
 
 #include "ops/nn.h"
 
+/* conv2d_norm in training: the batch_norm call over its convolution's result, which is its output.
+ * norm's tensors are call's own. */
+void masconI_conv2d_norm_inner(const mascon_call *call, mascon_call *norm);
+
 /* clang-format off */
 /* ORDER: NN_CONV2D_* in nn.h. Every op of the family begins with these options. */
 #define CONV2D_WINDOW_ATTRS                                                                      \

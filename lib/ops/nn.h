@@ -25,6 +25,8 @@ enum { /* conv2d and its backward ops */
        NN_CONV2D_RELU_MASKED = 7,
        NN_CONV2D_NORM_EPS = 7,
        NN_CONV2D_NORM_RELU = 8,
+       NN_CONV2D_NORM_TRAINING = 9,
+       NN_CONV2D_NORM_MOMENTUM = 10,
        NN_CONV2D_BWD_DATA_HEIGHT = 7,
        NN_CONV2D_BWD_DATA_WIDTH = 8,
        NN_CONV2D_BWD_WEIGHT_KERNEL = 7,

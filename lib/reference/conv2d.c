@@ -2,8 +2,9 @@
  *
  * x {n, c, h, w}, weight {oc, c / groups, kh, kw}, bias {oc}, y {n, oc, oh, ow}. An output element
  * (oc, oh, ow) meets input row oh * sh - top + i * dh with kernel row i, and so for columns. */
-#include "ops/nn.h"
-#include "reference/reference.h"
+#include "ops/conv2d.h"
+#include "core/cut.h"
+#include "reference/norm.h"
 
 static double at4(const mascon_view *v, int64_t a, int64_t b, int64_t c, int64_t d) {
     return masconI_load(v->data, v->dtype, masconR_position(v, (int64_t[]){a, b, c, d}));
@@ -36,6 +37,8 @@ static double finish(const mascon_call *call, double sum, int64_t oc, int64_t at
     if (call->op == MASCON_OP_conv2d) return sum;
     int relu = 1;
     if (call->op == MASCON_OP_conv2d_norm) {
+        if (call->attr[NN_CONV2D_NORM_TRAINING] != 0)
+            return sum; /* finish_training does the rest */
         relu = call->attr[NN_CONV2D_NORM_RELU] != 0;
         if (masconI_src_given(call, NN_CONV2D_NORM_MEAN)) {
             sum -= channel(call, NN_CONV2D_NORM_MEAN, oc, 0);
@@ -50,6 +53,32 @@ static double finish(const mascon_call *call, double sum, int64_t oc, int64_t at
     return relu && sum < 0 ? 0 : sum;
 }
 
+/* conv2d_norm in training, over the finished convolution. */
+static void finish_training(const mascon_call *call) {
+    mascon_call norm;
+    masconI_conv2d_norm_inner(call, &norm);
+    const mascon_view *y = DST(call, 0);
+    const masconI_channels s = masconI_channels_of(y);
+    const int relu = call->attr[NN_CONV2D_NORM_RELU] != 0;
+    const int residual = masconI_src_given(call, NN_CONV2D_NORM_RESIDUAL);
+    for (int64_t c = 0; c < s.c; c++) {
+        double mean, rstd;
+        masconR_norm_statistics(&norm, c, &mean, &rstd);
+        const double weight = channel(call, NN_CONV2D_NORM_WEIGHT, c, 1);
+        const double bias = channel(call, NN_CONV2D_NORM_BIAS, c, 0);
+        for (int64_t i = 0; i < s.count; i++) {
+            const int64_t at = masconR_norm_at(&s, c, i);
+            masconR_set(y, at, (masconR_get(y, at) - mean) * rstd * weight + bias);
+            if (residual) {
+                masconR_set(
+                    y, at,
+                    masconR_get(y, at) + masconR_get(SRC(call, NN_CONV2D_NORM_RESIDUAL), at));
+            }
+            if (relu && masconR_get(y, at) < 0) masconR_set(y, at, 0);
+        }
+    }
+}
+
 static mascon_status conv2d(mascon_call *call, mascon_exec *exec) {
     (void)exec;
     const mascon_view *y = DST(call, 0);
@@ -60,7 +89,7 @@ static mascon_status conv2d(mascon_call *call, mascon_exec *exec) {
     for (int64_t n = 0; n < w.n; n++) {
         for (int64_t oc = 0; oc < w.oc; oc++) {
             const double start = bias ? masconR_get(bias, oc) : 0;
-            for (int64_t oh = 0; oh < w.oh; oh++) {
+            for (int64_t oh = 0; oh < w.oh && !masconI_cut_asked(); oh++) {
                 for (int64_t ow = 0; ow < w.ow; ow++, at++) {
                     const double sum =
                         start + one_output(&w, SRC(call, 0), SRC(call, 1), n, oc, oh, ow);
@@ -68,6 +97,9 @@ static mascon_status conv2d(mascon_call *call, mascon_exec *exec) {
                 }
             }
         }
+    }
+    if (call->op == MASCON_OP_conv2d_norm && call->attr[NN_CONV2D_NORM_TRAINING] != 0) {
+        finish_training(call);
     }
     return MASCON_OK;
 }
@@ -100,7 +132,7 @@ static mascon_status conv2d_bwd_data(mascon_call *call, mascon_exec *exec) {
     int64_t at = 0;
     for (int64_t n = 0; n < w.n; n++) {
         for (int64_t c = 0; c < w.c; c++) {
-            for (int64_t row = 0; row < w.h; row++) {
+            for (int64_t row = 0; row < w.h && !masconI_cut_asked(); row++) {
                 for (int64_t column = 0; column < w.w; column++) {
                     masconR_set(dx, at++,
                                 one_input(&w, SRC(call, 0), SRC(call, 1), n, c, row, column));
@@ -140,7 +172,7 @@ static mascon_status conv2d_bwd_weight(mascon_call *call, mascon_exec *exec) {
         for (int64_t c = 0; c < in_group; c++) {
             const int64_t input = oc / out_group * in_group + c;
             for (int64_t i = 0; i < w.kh; i++) {
-                for (int64_t j = 0; j < w.kw; j++) {
+                for (int64_t j = 0; j < w.kw && !masconI_cut_asked(); j++) {
                     masconR_set(dw, at++, one_weight(&w, x, dy, oc, input, i, j));
                 }
             }

@@ -28,6 +28,7 @@ local known = {
   w1 = { title = "W1: training step of SimpleCNN, batch " .. args.batch, torch = torch_configs },
   w2 = { title = "W2: training step of CustomCNN, batch " .. args.batch, torch = torch_configs },
   w3 = { title = "W3: inference of ResNet-50, batch " .. args.batch, torch = torch_configs },
+  w3_head = { title = "W3: training of the head of a frozen ResNet-50, batch " .. args.batch, torch = torch_configs },
   w4_custom = { title = "W4: inference of CustomCNN, one picture", torch = torch_configs },
   w4 = { title = "W4: inference of SimpleCNN, one picture", torch = torch_configs },
   epoch = { title = "epoch of the lecture's script, loader included", torch = { "workers0", "workers2" },
@@ -35,7 +36,7 @@ local known = {
   start = { title = "process start to require \"mascon\"", torch = { "import" } },
 }
 local on_gpu = args.device:match "^cuda" ~= nil
-for _, base in ipairs { "w1", "w2", "w3" } do
+for _, base in ipairs { "w1", "w2", "w3", "w3_head" } do
   local plain = known[base]
   known[base .. "_bf16"] = { title = plain.title .. ", bfloat16 by autocast", torch = plain.torch }
 end

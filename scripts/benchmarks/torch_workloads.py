@@ -69,7 +69,8 @@ def prepare(model, x):
 
 
 def training_step(model, x, y):
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=1e-3, fused=True)
     loss_fn = nn.CrossEntropyLoss()
 
     def step():
@@ -107,6 +108,14 @@ def inference(model, x=None):
 def w3():
     from torchvision.models import resnet50
     return inference(resnet50(), torch.rand(batch, 3, size, size))
+
+
+def w3_head():
+    from torchvision.models import resnet50
+    model = resnet50().requires_grad_(False)
+    model.fc = nn.Sequential(nn.Dropout(0.2), nn.Linear(2048, 10))
+    model, x = prepare(model.train(), torch.rand(batch, 3, size, size))
+    return training_step(model, x, torch.randint(0, 10, (batch,)).to(device))
 
 
 def w4():
@@ -159,7 +168,7 @@ def epoch():
     return run
 
 
-fn = {"w1": w1, "w2": w2, "w3": w3, "w4": w4, "w4_custom": w4_custom,
+fn = {"w1": w1, "w2": w2, "w3": w3, "w3_head": w3_head, "w4": w4, "w4_custom": w4_custom,
       "epoch": epoch}[name.removesuffix("_bf16")]()
 times = []
 if name == "epoch":

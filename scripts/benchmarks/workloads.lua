@@ -74,11 +74,17 @@ end
 
 local workloads = {}
 
-local function training_step(model, device)
+local function large_batch()
+  return require "mascon.create".new_nhwc("batch", { BATCH, 3, SIZE, SIZE }):uniform_()
+end
+
+--- A step of the model; `trained`: the part of it that is trained, if not all.
+local function training_step(model, device, x, trained)
   model:to(device)
-  local optimizer = optim.Adam(model:parameters(), { lr = 1e-3 })
+  local optimizer = optim.Adam((trained or model):parameters(), { lr = 1e-3 })
   local loss_fn = nn.CrossEntropyLoss()
-  local x, y = picture_batch(BATCH):to(device), mascon.randint(1, 10, { BATCH }):to(device)
+  x = (x or picture_batch(BATCH)):to(device)
+  local y = mascon.randint(1, 10, { BATCH }):to(device)
   local function forward()
     return loss_fn(model(x), y)
   end
@@ -125,11 +131,17 @@ end
 
 --- ResNet-50 over a batch of large pictures.
 function workloads.w3(device)
-  local x = require "mascon.create".new_nhwc("batch", { BATCH, 3, SIZE, SIZE })
-  return inference(mascon.models.resnet50(), device, x:uniform_())
+  return inference(mascon.models.resnet50(), device, large_batch())
 end
 
-for _, base in ipairs { "w1", "w2", "w3" } do
+--- A new head on a frozen ResNet-50 in train().
+function workloads.w3_head(device)
+  local model = mascon.models.resnet50():requires_grad_(false)
+  model.fc = nn.Sequential(nn.Dropout(0.2), nn.Linear(2048, 10))
+  return training_step(model:train(), device, large_batch(), model.fc)
+end
+
+for _, base in ipairs { "w1", "w2", "w3", "w3_head" } do
   workloads[base .. "_bf16"] = workloads[base]
 end
 

@@ -72,6 +72,24 @@ static int check_hoarding(void) {
     return 0;
 }
 
+/* A program that goes through the same sizes again and again gets no fresh memory for ever, though all
+ * of them together are more than the cache holds at first. */
+static int check_rounds(void) {
+    void *a;
+    int64_t raw = 0;
+    mascon_empty_cache(0);
+    for (int round = 0; round < 12; round++) {
+        if (round == 8) raw = figure(MASCON_MEMORY_RAW_ALLOCATIONS);
+        for (size_t mb = 16; mb <= 22; mb += 2) {
+            EXPECT(masconI_alloc(0, mb << 20, &a) == MASCON_OK);
+            masconI_free(0, a, mb << 20);
+        }
+    }
+    EXPECT(figure(MASCON_MEMORY_RAW_ALLOCATIONS) == raw);
+    mascon_empty_cache(0);
+    return 0;
+}
+
 static int check_refusals(void) {
     void *a = &a;
     int64_t live = figure(MASCON_MEMORY_LIVE), total = figure(MASCON_MEMORY_TOTAL);
@@ -155,6 +173,6 @@ static int check_threads(void) {
 }
 
 int main(void) {
-    return check_cache() || check_peak() || check_hoarding() || check_refusals() ||
-           check_storages() || check_threads();
+    return check_cache() || check_peak() || check_hoarding() || check_rounds() ||
+           check_refusals() || check_storages() || check_threads();
 }

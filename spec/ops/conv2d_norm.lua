@@ -36,6 +36,19 @@ local samples = {
     options = { padding = 1, groups = 18, relu = true }, name = "depthwise" },
   { args = args({ 5, 16, 40, 24 }, { 256, 16, 1, 1 }, { 5, 256, 40, 24 }, true),
     options = { relu = true }, name = "several pictures in slices of rows" },
+  { args = args({ 2, 3, 8, 8 }, { 4, 3, 3, 3 }, { 2, 4, 4, 4 }, true),
+    options = { stride = 2, padding = 1, relu = true, eps = 0.1, training = true }, name = "training" },
+  { args = { S.randn { 3, 5, 4, 4 }, S.randn { 7, 5, 1, 1 } }, options = { training = true },
+    name = "training, statistics of the batch alone" },
+  { args = args({ 5, 16, 40, 24 }, { 64, 16, 1, 1 }, { 5, 64, 40, 24 }, true),
+    options = { relu = true, training = true, momentum = 0.5 },
+    name = "training, several pictures in slices of rows" },
+  { args = args({ 2, 18, 6, 9 }, { 18, 1, 3, 3 }, { 2, 18, 6, 9 }), name = "training, depthwise",
+    options = { padding = 1, groups = 18, relu = true, training = true } },
+  { args = args({ 3, 4, 5, 5 }, { 1, 4, 3, 3 }, { 3, 1, 3, 3 }, true), name = "training, one channel",
+    options = { training = true } },
+  { args = args({ 0, 3, 5, 5 }, { 4, 3, 3, 3 }, { 0, 4, 3, 3 }, true), options = { training = true },
+    name = "training, empty batch" },
 }
 for _, sample in ipairs(samples) do
   sample.grad = false -- the op has none
@@ -63,6 +76,13 @@ return {
         run(m.zeros { 2, 3, 8, 8 }, m.zeros({ 4, 3, 3, 3 }, { requires_grad = true }))
       end,
       message = "conv2d_norm: an input requires a gradient" },
+    { call = function(m) run(m.zeros { 1, 3, 3, 3 }, m.zeros { 4, 3, 3, 3 }, { training = true }) end,
+      message = "conv2d_norm: 1 value per channel in training mode; needs 2 or more" },
+    { call = function(m)
+        run(m.zeros({ 2, 3, 3, 3 }, { dtype = "float16" }), m.zeros({ 4, 3, 3, 3 }, { dtype = "float16" }),
+          { training = true })
+      end,
+      message = "conv2d_norm: training takes no float16, and no bfloat16 of one channel" },
   },
   tolerance = { float32 = 1e-5 },
 }

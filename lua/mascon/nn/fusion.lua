@@ -12,10 +12,10 @@ local normalisation = require "mascon.nn.normalisation"
 local op = require "mascon.op"
 local pictures = require "mascon.nn.pictures"
 
-local state, books_of = layer.state, module.books_of
+local state, is_tensor, books_of = layer.state, layer.is_tensor, module.books_of
 local band = bit.band
 
-local GRAD = 1 -- ORDER: the flags of mascon_call
+local GRAD, ANOMALY = 1, 4 -- ORDER: the flags of mascon_call
 local MOST = 5 -- children of a pattern
 
 local M = {}
@@ -104,16 +104,13 @@ local function make(self, grad)
     plan.forward[i] = rawget(books.values, "forward") or false
     plan.steps[i] = false
   end
-  local i = 1
-  while enabled and i <= plan.count do
+  for i = 1, enabled and plan.count or 0 do -- one may begin inside another, which may give up
     for _, pattern in ipairs(patterns) do
       if matches(pattern, self, i, grad) then
         plan.steps[i], plan.any = pattern, true
-        i = i + #pattern - 1
         break
       end
     end
-    i = i + 1
   end
   return plan
 end
@@ -139,6 +136,9 @@ end
 ---@param books table of self
 ---@return table?
 function M.steps(self, books)
+  if band(state.flags, ANOMALY) ~= 0 then -- its errors name the layers one by one
+    return nil
+  end
   local grad = band(state.flags, GRAD) ~= 0
   local plan = books.fusion
   if not plan or not is_current(plan, self, grad) then
@@ -186,8 +186,45 @@ local function norm_options(norm, relu)
   return { eps = norm.eps, relu = relu }
 end
 
---- A convolution and the batch norm behind it, by its running statistics, with what may follow: the
---- addition of `residual`, relu. nil where one call cannot do that (a gradient is wanted, say).
+local function training_options(norm, relu)
+  return { eps = norm.eps, relu = relu, training = true, momentum = norm.momentum or 0 }
+end
+
+--- Whether a batch norm layer now normalises by the batch's own statistics, at a constant momentum.
+function M.uses_batch(norm)
+  return not norm.running_mean or (norm.training and not norm.frozen and norm.momentum ~= false)
+end
+
+--- Whether a batch norm takes its running statistics.
+local function is_fixed(norm)
+  return norm.running_mean ~= nil and (not norm.training or norm.frozen == true)
+end
+
+--- Whether the gradient of one of the two layers is to be recorded. (That x wants one, the call sees.)
+local function wants_gradient(conv, norm)
+  local weight = norm.weight
+  return band(state.flags, GRAD) ~= 0
+    and (conv.weight.requires_grad or weight ~= nil and weight.requires_grad)
+end
+
+--- conv_norm by the statistics of the convolution's result.
+local function conv_norm_of_batch(x, conv, norm, relu, residual)
+  if wants_gradient(conv, norm) or conv.out_channels ~= norm.num_features or not is_tensor(x)
+    or x.device ~= "cpu" then
+    return nil
+  end
+  local mean = norm.running_mean
+  local key = (relu and "relu " or "none ") .. norm.eps .. " " .. (norm.momentum or 0)
+  local call = M.conv_call("conv2d_norm", conv, key, training_options, norm, relu)
+  local y = call(x, conv.weight, conv.bias, mean, norm.running_var, norm.weight, norm.bias, residual)
+  if y and mean then
+    norm.num_batches_tracked:add_(1)
+  end
+  return y
+end
+
+--- A convolution and the batch norm behind it with what may follow: the addition of `residual`, relu. nil
+--- where one call cannot do that (a gradient is wanted, say).
 ---@param x mascon.Tensor
 ---@param conv mascon.nn.Conv2d
 ---@param norm mascon.nn.Module BatchNorm2d
@@ -195,25 +232,21 @@ end
 ---@param residual? mascon.Tensor
 ---@return mascon.Tensor?
 function M.conv_norm(x, conv, norm, relu, residual)
-  local mean = norm.running_mean
-  if not mean then
-    return nil
+  if not is_fixed(norm) then
+    return M.uses_batch(norm) and conv_norm_of_batch(x, conv, norm, relu, residual) or nil
   end
   local call = M.conv_call("conv2d_norm", conv, relu and norm.eps or -1 - norm.eps,
     norm_options, norm, relu)
-  return call(x, conv.weight, conv.bias, mean, norm.running_var, norm.weight, norm.bias, residual)
+  return call(x, conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.weight, norm.bias,
+    residual)
 end
 
---- Whether a batch norm takes its running statistics.
-local function is_fixed(norm)
-  return not norm.training or norm.frozen == true
-end
-
---- Whether conv_norm may stand for these children: fusion is on, they are plain layers and the norm takes
---- its running statistics.
+--- Whether conv_norm may stand for these children: fusion is on, they are plain layers, and no gradient of
+--- a norm by the batch's statistics is wanted.
 ---@param relu? mascon.nn.Module
 function M.is_conv_norm(conv, norm, relu)
-  return enabled and is_plain(conv, "Conv2d") and is_plain(norm, "BatchNorm2d") and is_fixed(norm)
+  return enabled and band(state.flags, ANOMALY) == 0 and is_plain(conv, "Conv2d")
+    and is_plain(norm, "BatchNorm2d") and (is_fixed(norm) or not wants_gradient(conv, norm))
     and (relu == nil or is_plain(relu, "ReLU"))
 end
 
@@ -221,13 +254,11 @@ M.register { "Conv2d", "ReLU", run = relu_run }
 
 M.register {
   "Conv2d", "BatchNorm2d", "ReLU",
-  when = function(_, _, norm) return is_fixed(norm) end,
   run = function(x, conv, norm) return M.conv_norm(x, conv, norm, true) end,
 }
 
 M.register {
   "Conv2d", "BatchNorm2d",
-  when = function(_, _, norm) return is_fixed(norm) end,
   run = function(x, conv, norm) return M.conv_norm(x, conv, norm, false) end,
 }
 

@@ -1,4 +1,4 @@
---- Fusion around batch norm, for training on the CPU.
+--- Fusion around batch norm, for training.
 -- Behind a convolution and a ReLU, batch norm's input is the ReLU's mask: its backward op masks, and the
 -- ReLU's does not run. At the end of a block, batch norm, pooling and dropout are one pass over memory
 -- each way. Both have the bits of the layers one by one.
@@ -7,7 +7,7 @@ local fusion = require "mascon.nn.fusion"
 local layer = require "mascon.ffi"
 local op = require "mascon.op"
 
-local is_tensor = layer.is_tensor
+local is_tensor, uses_batch = layer.is_tensor, fusion.uses_batch
 
 -- Elements of two rows of a picture that the pooled form takes. ORDER: 4 * SLICE of lib/cpu/batch_norm.c
 local MOST = 32768
@@ -33,11 +33,6 @@ local function norm_call(name, bn, masks, p)
     calls[key] = call
   end
   return call
-end
-
---- Whether a batch norm layer now normalises by the batch's own statistics, at a constant momentum.
-local function uses_batch(bn)
-  return not (bn.running_mean and (bn.frozen or not bn.momentum))
 end
 
 --- What a batch norm layer makes of y; nil where it refuses.
@@ -103,16 +98,12 @@ local function conv_relu(x, conv)
   return fusion.conv_call("conv2d_relu", conv, "masked", masked)(x, conv.weight, conv.bias)
 end
 
-local function on_cpu(x)
-  return is_tensor(x) and x.device == "cpu"
-end
-
 fusion.register { "Conv2d", "ReLU", "BatchNorm2d",
   when = function(grad, _, _, bn)
     return grad and bn.training
   end,
   run = function(x, conv, _, bn)
-    if on_cpu(x) and uses_batch(bn) then
+    if is_tensor(x) and uses_batch(bn) then
       local y = conv_relu(x, conv)
       return y and release(y, normalise(bn, "batch_norm", y, true))
     end
@@ -124,7 +115,7 @@ fusion.register { "Conv2d", "ReLU", "BatchNorm2d", "MaxPool2d", "Dropout",
     return grad and bn.training and dropout.training
   end,
   run = function(x, conv, _, bn, pool, dropout)
-    if on_cpu(x) and uses_batch(bn) then
+    if is_tensor(x) and uses_batch(bn) then
       local y = conv_relu(x, conv)
       return y and release(y, block_end(y, bn, pool, dropout, true))
     end
@@ -136,7 +127,7 @@ fusion.register { "BatchNorm2d", "MaxPool2d", "Dropout",
     return grad and bn.training and dropout.training
   end,
   run = function(x, bn, pool, dropout)
-    if on_cpu(x) and uses_batch(bn) then
+    if is_tensor(x) and uses_batch(bn) then
       return block_end(x, bn, pool, dropout, false)
     end
   end,
