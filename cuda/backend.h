@@ -51,7 +51,7 @@ typedef struct masconG_device {
     int32_t multiprocessors;
     int32_t capability; /* 90 for 9.0 */
     int32_t max_shared; /* bytes of shared memory that a block may opt in to */
-    int32_t host_pages; /* 1: it reads ordinary memory of the host by the host's page tables */
+    int32_t host_pages; /* 1: it can read ordinary memory of the host, and copies may do so late */
 } masconG_device;
 
 enum { MASCONG_BOUNCE = 4096 };

@@ -5,6 +5,7 @@
  * second normalises.
  */
 #include "cuda/batch_norm.cuh"
+#include "cuda/conv_kernels.h"
 
 namespace mascon {
 namespace {
@@ -110,56 +111,63 @@ const mascon_view *input(const mascon_call *call) {
 }
 
 /* V: channels, or elements, of a thread. */
-problem problem_of(const mascon_call *call, int V) {
-    const mascon_view *x = input(call);
+problem problem_over(const mascon_view *x, int backward, int V) {
     const masconI_channels s = masconI_channels_of(x);
-    return plan_sums(s, s.inner == 1 || is_nhwc(x), call->op != MASCON_OP_batch_norm, V);
+    return plan_sums(s, s.inner == 1 || is_nhwc(x), backward, V);
 }
 
 /* V is not known before the memory is, so room for the larger of both. */
-size_t workspace(const mascon_call *call) {
-    const mascon_view *x = input(call);
+size_t bytes_over(const mascon_view *x, int backward) {
     size_t bytes = 0;
     if (x->numel == 0) return 0;
     for (int V = 1; V <= 8; V *= 2) {
-        const size_t own = sums_bytes(problem_of(call, V));
+        const size_t own = sums_bytes(problem_over(x, backward, V));
         if (own > bytes) bytes = own;
     }
     return bytes;
 }
 
+size_t workspace(const mascon_call *call) {
+    return bytes_over(input(call), call->op != MASCON_OP_batch_norm);
+}
+
+/* Both kernels of a filled problem. */
+template <class T, int V>
+mascon_status run_problem(const problem &p, const mascon_view *view, const T *dy, T *y,
+                          void *stream) {
+    const T *x = (const T *)view->data;
+    const bool sums = wants_sums(p);
+    if (!p.in_rows) {
+        const dim3 grid((unsigned)p.channels, (unsigned)p.splits);
+        const int64_t items = view->numel / V;
+        if (sums) {
+            MASCON_TRY(launch(sum_planes<T, V>, grid, dim3(sum_threads), 0, stream, x, dy, p));
+        }
+        return launch(map_planes<T, V>, dim3(blocks_for(items, map_threads, view->device)),
+                      dim3(map_threads), 0, stream, x, dy, y, p, items);
+    }
+    const int64_t tiles = divide_up(p.channels, (int64_t)p.lanes * V);
+    if (sums) {
+        MASCON_TRY((run_sums<V>(rows_source<T, V>{x, dy}, p, stream)));
+    }
+    int64_t blocks = divide_up(4 * busy_blocks, tiles);
+    const int64_t most = divide_up(p.rows, map_threads / p.lanes);
+    if (blocks > most) blocks = most;
+    return launch(map_rows<T, V>, dim3((unsigned)tiles, (unsigned)blocks), dim3(map_threads), 0,
+                  stream, x, dy, y, p);
+}
+
 template <class T, int V>
 mascon_status run_packs(const mascon_call *call, mascon_exec *exec) {
-    problem p = problem_of(call, V);
-    const T *x = (const T *)input(call)->data;
+    problem p = problem_over(input(call), call->op != MASCON_OP_batch_norm, V);
     const T *dy = p.backward ? (const T *)SRC(call, 0)->data : NULL;
-    T *y = (T *)DST(call, 0)->data;
     place_sums(&p, exec->workspace);
     if (p.backward) {
         fill_backward(call, 2, &p);
     } else {
         fill_forward(call, 1, &p);
     }
-    const bool sums = wants_sums(p);
-    if (!p.in_rows) {
-        const dim3 grid((unsigned)p.channels, (unsigned)p.splits);
-        const int64_t items = input(call)->numel / V;
-        if (sums) {
-            MASCON_TRY(
-                launch(sum_planes<T, V>, grid, dim3(sum_threads), 0, exec->stream, x, dy, p));
-        }
-        return launch(map_planes<T, V>, dim3(blocks_for(items, map_threads, input(call)->device)),
-                      dim3(map_threads), 0, exec->stream, x, dy, y, p, items);
-    }
-    const int64_t tiles = divide_up(p.channels, (int64_t)p.lanes * V);
-    if (sums) {
-        MASCON_TRY((run_sums<V>(rows_source<T, V>{x, dy}, p, exec->stream)));
-    }
-    int64_t blocks = divide_up(4 * busy_blocks, tiles);
-    const int64_t most = divide_up(p.rows, map_threads / p.lanes);
-    if (blocks > most) blocks = most;
-    return launch(map_rows<T, V>, dim3((unsigned)tiles, (unsigned)blocks), dim3(map_threads), 0,
-                  exec->stream, x, dy, y, p);
+    return run_problem<T, V>(p, input(call), dy, (T *)DST(call, 0)->data, exec->stream);
 }
 
 /* Whether 16 bytes at a time hold channels (or elements of a plane) only of one row (plane). */
@@ -199,10 +207,50 @@ int wish(const mascon_call *call, mascon_wish *w) {
     return is_device_float(input(call)->dtype);
 }
 
+/* ---- Behind a convolution ---- */
+
+column column_over(const mascon_view *v) {
+    if (!v) return {NULL, 0, 0};
+    return {v->data, v->stride[0], v->dtype};
+}
+
+size_t kept_bytes(const mascon_view *x) {
+    return (sizeof(float) * 2 * (size_t)x->shape[1] + 255) / 256 * 256;
+}
+
+template <class T, int V>
+mascon_status run_norm(const masconG_norm *n, void *stream) {
+    problem p = problem_over(n->x, 0, V);
+    p.training = 1;
+    p.eps = n->eps;
+    p.momentum = n->momentum;
+    p.running_mean = column_over(n->mean);
+    p.running_var = column_over(n->var);
+    p.weight = column_over(n->weight);
+    p.bias = column_over(n->bias);
+    p.kept_mean = (float *)n->memory;
+    p.kept_rstd = p.kept_mean + p.channels;
+    place_sums(&p, (char *)n->memory + kept_bytes(n->x));
+    return run_problem<T, V>(p, n->x, (const T *)NULL, (T *)n->y->data, stream);
+}
+
 }  // namespace
 }  // namespace mascon
 
 using namespace mascon;
+
+size_t masconG_norm_bytes(const mascon_view *x) { return kept_bytes(x) + bytes_over(x, 0); }
+
+mascon_status masconG_norm_run(const masconG_norm *n, cudaStream_t stream) {
+    const masconI_channels s = masconI_channels_of(n->x);
+    const int64_t side = s.inner == 1 || is_nhwc(n->x) ? s.c : s.inner;
+    return dispatch_float(n->x->dtype, [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        constexpr int V = pack_of<T>();
+        const bool packs = side % V == 0 && aligned16(n->x->data) && aligned16(n->y->data);
+        return packs ? run_norm<T, V>(n, stream) : run_norm<T, 1>(n, stream);
+    });
+}
 
 MASCON_KERNEL(batch_norm, wish, workspace, run);
 MASCON_KERNEL(batch_norm_bwd, wish, workspace, run);

@@ -3,7 +3,8 @@
  * x {n, c, h, w}, weight {oc, c / groups, kh, kw}, bias {oc}, y {n, oc, oh, ow}, all channels-last (the
  * weight lies O-H-W-I). A plan does the convolution and as much of what follows as one engine can; the
  * rest is done to y in place by masconG_epilogue_run. conv2d_norm turns its batch norm into one factor
- * and one term per channel first, in the workspace.
+ * and one term per channel first, in the workspace. In training its convolution goes to the workspace, and
+ * batch norm from there to y.
  */
 #include "cuda/blas.h"
 #include "cuda/conv_kernels.h"
@@ -18,6 +19,8 @@ typedef struct work {
     const mascon_view *result;
     const mascon_view *bias, *residual;
     int norm;                  /* conv2d_norm with anything to norm by */
+    int trains;                /* conv2d_norm by the statistics of the batch */
+    size_t aside_at, norm_at;  /* then: its convolution, and batch norm's memory */
     size_t scale_at, shift_at; /* bytes into the workspace */
     size_t sum_at;             /* parts of the bias gradient */
 } work;
@@ -80,6 +83,11 @@ static void set_norm(work *w, const mascon_call *call) {
         w->norm = w->norm || given(call, i);
     }
     w->residual = given(call, NN_CONV2D_NORM_RESIDUAL);
+    w->trains = call->attr[NN_CONV2D_NORM_TRAINING] != 0;
+    if (w->trains) { /* residual and relu come behind batch norm */
+        w->norm = 0;
+        return;
+    }
     if (w->norm) {
         w->key.tail = MASCONG_TAIL_SCALE | MASCONG_TAIL_SHIFT;
     }
@@ -153,7 +161,14 @@ static int wish(const mascon_call *call, mascon_wish *w) {
     if (!masconG_takes(SRC(call, 0)->dtype)) return 0;
     w->src[0] = w->src[1] = w->dst[0] = MASCON_WISH_NHWC;
     for (int i = 2; i < MASCON_MAX_SRC; i++) w->src[i] = MASCON_WISH_ROW;
-    if (call->op == MASCON_OP_conv2d_norm) w->src[NN_CONV2D_NORM_RESIDUAL] = MASCON_WISH_NHWC;
+    if (call->op == MASCON_OP_conv2d_norm) {
+        const int trains = call->attr[NN_CONV2D_NORM_TRAINING] != 0;
+        /* the running statistics are written as they lie */
+        for (int i = NN_CONV2D_NORM_MEAN; trains && i <= NN_CONV2D_NORM_BIAS; i++) {
+            w->src[i] = MASCON_WISH_ANY;
+        }
+        w->src[NN_CONV2D_NORM_RESIDUAL] = MASCON_WISH_NHWC;
+    }
     w->dst[1] = MASCON_WISH_ROW;
     w->kernel = "cudnn";
     return 1;
@@ -171,6 +186,12 @@ static size_t place(work *w, const mascon_call *call, size_t plan_bytes) {
         w->scale_at = end;
         w->shift_at = end + vector;
         end += 2 * vector;
+    }
+    if (w->trains) {
+        const mascon_view *y = w->result;
+        w->aside_at = end;
+        w->norm_at = end + rounded((size_t)y->numel * (size_t)mascon_dtype_size(y->dtype));
+        end = w->norm_at + masconG_norm_bytes(y);
     }
     if (call->op == MASCON_OP_conv2d_bwd_weight && call->n_dst > 1) {
         w->sum_at = end;
@@ -271,11 +292,39 @@ static mascon_status clear(const mascon_view *v, cudaStream_t stream) {
     return MASCON_OK;
 }
 
+/* Batch norm of the convolution, which lies in x, and what follows it. */
+static mascon_status finish_training(const work *w, const mascon_call *call, const mascon_view *x,
+                                     const mascon_exec *exec) {
+    const mascon_view *y = DST(call, 0);
+    const masconG_norm norm = {.x = x,
+                               .y = y,
+                               .mean = given(call, NN_CONV2D_NORM_MEAN),
+                               .var = given(call, NN_CONV2D_NORM_VAR),
+                               .weight = given(call, NN_CONV2D_NORM_WEIGHT),
+                               .bias = given(call, NN_CONV2D_NORM_BIAS),
+                               .eps = call->attr[NN_CONV2D_NORM_EPS],
+                               .momentum = call->attr[NN_CONV2D_NORM_MOMENTUM],
+                               .memory = (char *)exec->workspace + w->norm_at};
+    MASCON_TRY(masconG_norm_run(&norm, exec->stream));
+    int32_t left = 0;
+    if (w->residual) left |= MASCONG_TAIL_RESIDUAL;
+    if (call->attr[NN_CONV2D_NORM_RELU] != 0) left |= MASCONG_TAIL_RELU;
+    work behind = *w;
+    behind.result = y;
+    return left ? run_rest(&behind, left, exec) : MASCON_OK;
+}
+
 static mascon_status run(mascon_call *call, mascon_exec *exec) {
     work w = describe(call);
     int32_t left = w.key.tail;
+    mascon_view aside = *w.result; /* where the convolution goes in training */
+    if (w.trains) {
+        if (aside.numel == 0) return MASCON_OK;
+        w.y = w.result = &aside;
+    }
     if (is_empty(&w)) {
         place(&w, call, 0);
+        if (w.trains) aside.data = (char *)exec->workspace + w.aside_at;
         if (w.norm) MASCON_TRY(fold(&w, call, exec));
         MASCON_TRY(clear(w.result, exec->stream));
     } else {
@@ -285,6 +334,7 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
         if (place(&w, call, masconG_conv_plan_of(entry)->workspace) && !exec->workspace) {
             status = masconI_fail(MASCON_E_BACKEND, "no plan was found for the workspace");
         }
+        if (status == MASCON_OK && w.trains) aside.data = (char *)exec->workspace + w.aside_at;
         if (status == MASCON_OK && w.norm) status = fold(&w, call, exec);
         if (status == MASCON_OK) status = run_plan(&w, entry, exec->workspace);
         left &= ~masconG_conv_plan_of(entry)->tail;
@@ -295,7 +345,8 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
         return sum_bias(&w, call, exec);
     }
     if (w.key.kind == MASCONG_CONV_DATA && w.bias) left |= MASCONG_TAIL_BIAS;
-    return left ? run_rest(&w, left, exec) : MASCON_OK;
+    if (left) MASCON_TRY(run_rest(&w, left, exec));
+    return w.trains ? finish_training(&w, call, &aside, exec) : MASCON_OK;
 }
 
 const mascon_kernel masconG_conv2d = {.wish = wish, .workspace = workspace, .run = run};

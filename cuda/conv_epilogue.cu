@@ -3,7 +3,7 @@
  * products of whole numbers. See conv_kernels.h.
  */
 #include "cuda/conv_kernels.h"
-#include "cuda/device.cuh"
+#include "cuda/group.cuh"
 
 namespace {
 
@@ -91,18 +91,16 @@ __global__ void fold_kernel(masconG_fold f) {
 
 enum { LANES = 32, WARPS = 8 }; /* of a block: columns side by side, rows at the same time */
 constexpr int64_t MOST_PARTS = 512, ROWS_PER_PART = 256, ENOUGH_BLOCKS = 1024;
+static_assert(ENOUGH_BLOCKS <= mascon::counters_count, "a counter for each tile that is cut");
 
-/* x {rows, columns}. Block (i, j) adds rows j * slice.. of columns i * LANES.. and writes one float each:
- * into parts {gridDim.y, columns}, or, where it is the only block of its columns, into out. */
-template <class X, class T>
-__global__ void part_kernel(const X *x, float *parts, T *out, int64_t rows, int64_t columns,
-                            int64_t slice) {
+/* The sum of rows first..end-1 of one column of x; the block's warps take turns, the result is in
+ * warp 0. All threads of the block come here. */
+template <class X>
+__device__ float sum_of_rows(const X *x, int64_t first, int64_t end, int64_t columns,
+                             int64_t column) {
     constexpr int flight = 8; /* loads under way at a time */
     __shared__ float sums[WARPS][LANES + 1];
     const int lane = (int)threadIdx.x, warp = (int)threadIdx.y;
-    const int64_t column = (int64_t)blockIdx.x * LANES + lane;
-    const int64_t first = (int64_t)blockIdx.y * slice;
-    const int64_t end = first + slice < rows ? first + slice : rows;
     float sum = 0;
     if (column < columns) {
         int64_t r = first + warp;
@@ -117,19 +115,30 @@ __global__ void part_kernel(const X *x, float *parts, T *out, int64_t rows, int6
     }
     sums[warp][lane] = sum;
     __syncthreads();
-    if (warp == 0 && column < columns) {
-        for (int w = 1; w < WARPS; w++) sum += sums[w][lane];
-        if (gridDim.y == 1) {
-            store(out, column, sum);
-        } else {
-            parts[(int64_t)blockIdx.y * columns + column] = sum;
-        }
+    for (int w = 1; w < WARPS && warp == 0; w++) sum += sums[w][lane];
+    return sum;
+}
+
+/* x {rows, columns}. Block (i, j) adds rows j * slice.. of columns i * LANES.. and writes one float each
+ * into parts {gridDim.y, columns}; the last block of the columns adds these up, in their order. */
+template <class T>
+__global__ void sum_kernel(const T *x, float *parts, T *out, int64_t rows, int64_t columns,
+                           int64_t slice) {
+    const int64_t column = (int64_t)blockIdx.x * LANES + threadIdx.x;
+    const int64_t first = (int64_t)blockIdx.y * slice;
+    const bool writes = threadIdx.y == 0 && column < columns;
+    float sum = sum_of_rows(x, first, first + slice < rows ? first + slice : rows, columns, column);
+    if (gridDim.y > 1) {
+        if (writes) parts[(int64_t)blockIdx.y * columns + column] = sum;
+        if (!mascon::last_block((int)blockIdx.x, gridDim.y)) return;
+        sum = sum_of_rows((const float *)parts, 0, (int64_t)gridDim.y, columns, column);
     }
+    if (writes) store(out, column, sum);
 }
 
 int64_t count_parts(int64_t rows, int64_t columns) {
     int64_t parts = (rows + ROWS_PER_PART - 1) / ROWS_PER_PART;
-    /* many columns fill the device by themselves */
+    /* many columns fill the device by themselves; so what is cut has counters_count tiles at most */
     const int64_t enough = (ENOUGH_BLOCKS * LANES + columns - 1) / (columns ? columns : 1);
     if (parts > enough) parts = enough;
     return parts < 1 ? 1 : parts > MOST_PARTS ? MOST_PARTS : parts;
@@ -188,14 +197,11 @@ mascon_status masconG_column_sum(const void *x, void *out, void *parts, int64_t 
                                  int64_t columns, int32_t dtype, cudaStream_t stream) {
     if (columns == 0) return MASCON_OK;
     const int64_t n = count_parts(rows, columns), slice = (rows + n - 1) / n;
-    return dispatch_float(dtype, [&](auto t) -> mascon_status {
+    const dim3 grid((unsigned)((columns + LANES - 1) / LANES), (unsigned)n);
+    return dispatch_float(dtype, [&](auto t) {
         typedef typename decltype(t)::type T;
-        const dim3 grid((unsigned)((columns + LANES - 1) / LANES), (unsigned)n);
-        MASCON_TRY(launch(part_kernel<T, T>, grid, dim3(LANES, WARPS), 0, stream, (const T *)x,
-                          (float *)parts, (T *)out, rows, columns, slice));
-        if (n == 1) return MASCON_OK;
-        return launch(part_kernel<float, T>, dim3(grid.x), dim3(LANES, WARPS), 0, stream,
-                      (const float *)parts, (float *)NULL, (T *)out, n, columns, n);
+        return launch(sum_kernel<T>, grid, dim3(LANES, WARPS), 0, stream, (const T *)x,
+                      (float *)parts, (T *)out, rows, columns, slice);
     });
 }
 

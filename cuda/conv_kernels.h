@@ -37,6 +37,18 @@ typedef struct masconG_fold {
 
 mascon_status masconG_fold_run(const masconG_fold *f, cudaStream_t stream);
 
+/* y = batch norm of x by its own statistics, both {n, c, h, w}, channels-last and of one floating dtype
+ * (batch_norm.cu); the running ones move. mean, var, weight and bias {c} may be NULL, with any stride and
+ * dtype. memory: masconG_norm_bytes, 256-byte aligned. */
+typedef struct masconG_norm {
+    const mascon_view *x, *y, *mean, *var, *weight, *bias;
+    double eps, momentum;
+    void *memory;
+} masconG_norm;
+
+size_t masconG_norm_bytes(const mascon_view *x);
+mascon_status masconG_norm_run(const masconG_norm *n, cudaStream_t stream);
+
 /* out {columns} = the sums of the columns of x {rows, columns}, both of one floating dtype, added in
  * float in an order that sizes alone decide. parts: as many bytes as masconG_column_sum_bytes says. */
 size_t masconG_column_sum_bytes(int64_t rows, int64_t columns);

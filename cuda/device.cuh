@@ -15,8 +15,7 @@
  *     48 KB of dynamic shared memory: allow_shared(kernel, bytes) first.
  *   - Nothing waits: no synchronisation, no reading of device memory (the fake faults on it), no
  *     allocation. Scratch memory is what workspace() asked for. Memory from the host reaches a kernel as
- *     arguments (up to 4 KB), or by cuda->memcpy_async from ordinary memory (it is read before the call
- *     returns).
+ *     arguments (up to 4 KB, where more is not asked of the toolkit), and in no other way.
  *   - Options that change from call to call (lr, step, seeds) travel in one struct by value.
  *   - Floating elements are computed in float: load(p, i) gives one, store(p, i, v) rounds it back.
  *     Types: float, double, bfloat16, half, int64_t, int32_t, uint8_t, bool.
@@ -91,8 +90,10 @@ static inline mascon_status launch(void (*kernel)(P...), dim3 grid, dim3 block, 
                                    void *stream, typename exactly<P>::type... arguments) {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return MASCON_OK;
 #ifdef MASCON_CUDA_EMULATE
-    cudaError_t error = emulate::launch((const void *)kernel, grid, block, shared, stream,
-                                        [=]() { kernel(arguments...); });
+    std::function<void()> thread;
+    if (!emulate::skips) thread = [=]() { kernel(arguments...); };
+    cudaError_t error =
+        emulate::launch((const void *)kernel, grid, block, shared, stream, std::move(thread));
 #else
     void *list[sizeof...(P) + 1] = {(void *)&arguments...};
     cudaError_t error =

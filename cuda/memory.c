@@ -43,7 +43,7 @@ void masconG_unpin(void *block) {
 }
 
 /* Whether a copy reads this memory of the host when it comes to it, and not before the call returns:
- * page-locked memory, whoever locked it, and all memory on a device that uses the host's page tables. */
+ * page-locked memory, whoever locked it, and all memory on a device that can read the host's. */
 static int is_read_late(const masconG_device *d, const void *p) {
     struct cudaPointerAttributes found;
     if (d->host_pages) return 1;

@@ -350,9 +350,11 @@ int fits(const mascon_call *call) {
     return 1;
 }
 
-/* Pictures of one pixel lie the same in both orders: then channels-last, for what follows. */
+/* Pictures of one pixel lie the same in both orders: then channels-last, for what follows. The codes of a
+ * maximum lie as its picture did and stay so: a gradient that comes row-major, from behind a flatten, is
+ * the smaller one to turn. */
 int wish(const mascon_call *call, mascon_wish *w) {
-    const mascon_view *x = SRC(call, 0);
+    const mascon_view *x = SRC(call, call->op == MASCON_OP_max_pool2d_bwd ? 1 : 0);
     uint8_t order = order_of(x);
     if (x->shape[2] == 1 && x->shape[3] == 1 && x->contiguous) order = MASCON_WISH_NHWC;
     w->src[0] = w->src[1] = w->dst[0] = w->dst[1] = order;

@@ -97,7 +97,7 @@ static mascon_status open_device(masconG_device *d, int index) {
     MASCON_TRY(ask(&minor, cudaDevAttrComputeCapabilityMinor, index));
     MASCON_TRY(ask(&processors, cudaDevAttrMultiProcessorCount, index));
     MASCON_TRY(ask(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, index));
-    MASCON_TRY(ask(&host_pages, cudaDevAttrPageableMemoryAccessUsesHostPageTables, index));
+    MASCON_TRY(ask(&host_pages, cudaDevAttrPageableMemoryAccess, index));
     CUDA_TRY(stream_create_with_flags(&d->stream, cudaStreamNonBlocking));
     CUDA_TRY(stream_create_with_flags(&d->copies, cudaStreamNonBlocking));
     CUDA_TRY(stream_create_with_flags(&d->reads, cudaStreamNonBlocking));

@@ -52,6 +52,7 @@ typedef struct mascon_source mascon_source;
 typedef struct mascon_pipeline mascon_pipeline;
 typedef struct mascon_loader mascon_loader;
 typedef struct mascon_upload mascon_upload;
+typedef struct mascon_resident mascon_resident;
 
 /* ---- Sources ----------------------------------------------------------------------------- */
 
@@ -203,6 +204,26 @@ MASCON_API mascon_status mascon_upload_new(mascon_upload **out, mascon_tensor *c
 MASCON_API mascon_status mascon_upload_use(mascon_upload *upload);
 /* Waits until the copies are done and lets their sources go. NULL is allowed. */
 MASCON_API void mascon_upload_release(mascon_upload *upload);
+
+/* ---- Pictures on a device ---------------------------------------------------------------- */
+
+/* Batches of uint8 pictures and int64 labels that lie on a device and are gathered, cropped, flipped and
+ * mapped there, in one kernel for a batch. They have the values of a loader's batches. */
+/* Copies the source's pictures and labels to the device. Fails where its rows are something else, or lie
+ * in files. */
+MASCON_API mascon_status mascon_resident_new(mascon_resident **out, mascon_source *source,
+                                             int32_t device);
+/* Begins an epoch: as mascon_loader_begin with mascon_loader_seed. pipeline may be NULL; it may crop, flip
+ * and border by one colour before it maps values, and do nothing else. */
+MASCON_API mascon_status mascon_resident_begin(mascon_resident *resident, mascon_pipeline *pipeline,
+                                               uint64_t seed, uint64_t epoch, const int64_t *order,
+                                               int64_t n);
+/* The pictures and labels of rows first.. of the epoch, at most count; out has room for 2. Fails where
+ * there is none. */
+MASCON_API mascon_status mascon_resident_batch(mascon_resident *resident, int64_t first,
+                                               int64_t count, mascon_tensor **out);
+/* NULL is allowed. */
+MASCON_API void mascon_resident_release(mascon_resident *resident);
 
 /* ---- Files ------------------------------------------------------------------------------- */
 

@@ -299,6 +299,68 @@ suite("kernels of the cuda backend", function()
     end
   end)
 
+  it("sums more channels than there are counters, and very many rows", function()
+    local x = make({ 3, 140001 }, "float32", 1)
+    local running = { mascon.zeros { 140001 }, mascon.ones { 140001 } }
+    local there = { running[1]:to "cuda", running[2]:to "cuda" }
+    agree({ mascon.batch_norm(x, running[1], running[2], { training = true }), running[1], running[2] },
+      { mascon.batch_norm(x:to "cuda", there[1], there[2], { training = true }), there[1], there[2] },
+      "float32", "batch_norm")
+    --- The gradient of a bias; that of the weight is the library's business.
+    local function bias_gradient(f, shapes, device)
+      local inputs = {}
+      for i, shape in ipairs(shapes) do
+        inputs[i] = make(shape, "float32", i, "nhwc"):to(device):detach()
+      end
+      inputs[3]:requires_grad_(true)
+      local y = f(unpack(inputs))
+      y:backward(make(y.shape, "float32", 5):to(device))
+      return inputs[3].grad
+    end
+    for _, case in ipairs {
+      { mascon.conv2d, { { 1, 1, 459, 460 }, { 3, 1, 1, 1 }, { 3 } } },
+      { mascon.linear, { { 200003, 2 }, { 1, 2 }, { 1 } } },
+    } do
+      agree({ bias_gradient(case[1], case[2], "cpu") }, { bias_gradient(case[1], case[2], "cuda") }, "float32",
+        "bias of " .. #case[2][1])
+    end
+  end)
+
+  it("trains fused blocks as the CPU does", function()
+    local nn = mascon.nn
+    local function block(from, to)
+      return nn.Sequential(nn.Conv2d(from, to, { kernel_size = 3, padding = 1 }), nn.ReLU(), nn.BatchNorm2d(to),
+        nn.Conv2d(to, to, { kernel_size = 3, padding = 1 }), nn.ReLU(), nn.BatchNorm2d(to), nn.MaxPool2d(2),
+        nn.Dropout(0.25))
+    end
+    local function trained(device)
+      mascon.manual_seed(3)
+      local model = nn.Sequential(block(3, 16), block(16, 16), nn.Flatten(), nn.Linear(64, 5)):to(device)
+      local x = make({ 4, 3, 8, 8 }, "float32", 2, "nhwc"):to(device)
+      local results = {}
+      for _ = 1, 2 do
+        local loss = mascon.cross_entropy(model(x), mascon.tensor({ 1, 5, 2, 3 }, { dtype = "int64" }):to(device))
+        loss:backward()
+        results[#results + 1] = loss:detach()
+      end
+      for _, p in ipairs(model:parameters()) do
+        results[#results + 1] = p.grad
+      end
+      for _, b in pairs(model:state_dict()) do
+        results.sum = (results.sum or 0) + b:to "float64":cpu():sum():item()
+      end
+      return results
+    end
+    mascon.set_float32_precision "highest"
+    local want, got = trained "cpu", trained "cuda"
+    mascon.set_float32_precision "tf32"
+    for i, w in ipairs(want) do
+      local d = (got[i]:cpu() - w):abs():max():item()
+      assert.is_true(d <= 1e-4 * math.max(1, w:abs():max():item()), ("result %d: off by %g"):format(i, d))
+    end
+    assert.is_true(math.abs(want.sum - got.sum) <= 1e-3 * math.max(1, math.abs(want.sum)))
+  end)
+
   it("gives the same bits twice", function()
     local x = make({ 16, 24, 20, 20 }, "float32", 1, "nhwc"):to "cuda"
     for _, f in ipairs {

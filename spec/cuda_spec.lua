@@ -146,6 +146,25 @@ describe("cuda", function()
     assert.equal(mascon.memory(DEVICE).live, mascon.memory(DEVICE).peak)
   end)
 
+  it("counts less for the collector where a device has much memory", function()
+    local program = os.getenv "MASCON_PROGRAM"
+    if not program or not os.getenv "MASCON_BACKEND_PATH" then
+      return pending "needs the program and the fake device"
+    end
+    local function debt(bytes, device)
+      local f = assert(io.popen(("MASCON_FAKE_MEMORY=%.0f '%s' -e 'm = require \"mascon\" "
+        .. "x = m.zeros({ 1024, 256 }, { device = \"%s\" }) + 1 print(tonumber(require(\"mascon.ffi\").call.gc_debt))'")
+        :format(bytes, program, device)))
+      local text = f:read "*a"
+      f:close()
+      return tonumber(text)
+    end
+    assert.equal(2 ^ 20, debt(2 ^ 31, "cuda"))
+    assert.equal(2 ^ 20 / 4, debt(2 ^ 33, "cuda"))
+    assert.equal(2 ^ 20 / 16, debt(2 ^ 37, "cuda"))
+    assert.equal(2 ^ 20, debt(2 ^ 37, "cpu"))
+  end)
+
   it("takes the settings", function()
     mascon.set_float32_precision "highest"
     mascon.deterministic(true)

@@ -47,7 +47,7 @@ struct device {
 std::recursive_mutex lock;
 device devices[MAX_DEVICES];
 int n_devices = -1;
-bool guard = true;
+bool guard = true, late_pages;
 int open_depth;
 std::map<char *, size_t> pinned;
 std::set<fake_stream *> streams;
@@ -55,8 +55,9 @@ std::set<fake_event *> events;
 std::map<const void *, size_t> opted_in;
 std::map<std::string, int64_t> calls;
 int64_t all_calls, fail_in;
-std::string fail_call;
+std::string fail_call, refused_call;
 cudaError_t fail_error;
+bool capturing;
 thread_local int current_device;
 thread_local cudaError_t last_error;
 
@@ -69,6 +70,9 @@ void prepare() {
     if (n_devices >= 0) return;
     n_devices = (int)std::min<size_t>(number("MASCON_FAKE_DEVICES", 1), MAX_DEVICES);
     guard = number("MASCON_FAKE_GUARD", 1) != 0;
+    emulate::skips = number("MASCON_FAKE_SKIP", 0) != 0;
+    late_pages = number("MASCON_FAKE_PAGEABLE", 0) != 0;
+    emulate::backwards = number("MASCON_FAKE_BACKWARDS", 0) != 0;
     for (int i = 0; i < n_devices; i++) {
         device *d = &devices[i];
         d->size = number("MASCON_FAKE_MEMORY", size_t(1) << 30) / 4096 * 4096;
@@ -106,18 +110,39 @@ cudaError_t fail(cudaError_t error) {
     return error;
 }
 
+/* Whether a test wants this call to fail; counts it. */
+bool injected(const char *name, int64_t &count, int32_t *error) {
+    count++;
+    all_calls++;
+    if (fail_in == 0 || (!fail_call.empty() && fail_call != name)) return false;
+    if (--fail_in > 0) return false;
+    *error = fail_error;
+    return true;
+}
+
 /* Begins every call: counts it, and answers what a test or a lost device wants it to answer. */
-cudaError_t enter(const char *name) {
+cudaError_t enter(const char *name, int64_t &count) {
     prepare();
     int32_t error;
-    if (fake_injected(name, &error)) return fail((cudaError_t)error);
+    if (injected(name, count, &error)) return fail((cudaError_t)error);
     if (n_devices == 0) return fail(cudaErrorNoDevice);
     return devices[current_device].lost;
 }
 
 #define ENTER(name)                                     \
     std::lock_guard<std::recursive_mutex> guard_(lock); \
-    if (cudaError_t error_ = enter(name)) return error_
+    static int64_t &count_ = calls[name];               \
+    if (cudaError_t error_ = enter(name, count_)) return error_
+
+/* For calls that end the capture of a stream, or whose effect a replay would not repeat. */
+cudaError_t refuse(const char *name) {
+    refused_call = name;
+    return fail(cudaErrorStreamCaptureUnsupported);
+}
+
+#define ENTER_UNCAPTURED(name) \
+    ENTER(name);               \
+    if (capturing) return refuse(name)
 
 /* ---- Memory ---- */
 
@@ -155,7 +180,7 @@ bool is_pinned(const void *p, size_t bytes) {
 size_t padded(size_t bytes) { return (bytes + UNIT - 1) / UNIT * UNIT; }
 
 cudaError_t fake_malloc(void **out, size_t bytes) {
-    ENTER("malloc");
+    ENTER_UNCAPTURED("malloc");
     device *d = &devices[current_device];
     *out = nullptr;
     if (bytes == 0) return cudaSuccess;
@@ -177,7 +202,7 @@ cudaError_t fake_malloc(void **out, size_t bytes) {
 cudaError_t drain_all();
 
 cudaError_t fake_free(void *block) {
-    ENTER("free");
+    ENTER_UNCAPTURED("free");
     if (!block) return cudaSuccess;
     cudaError_t error = drain_all(); /* as the driver does */
     for (int i = 0; i < n_devices; i++) {
@@ -194,7 +219,7 @@ cudaError_t fake_free(void *block) {
 }
 
 cudaError_t fake_host_alloc(void **out, size_t bytes, unsigned) {
-    ENTER("host_alloc");
+    ENTER_UNCAPTURED("host_alloc");
     *out = nullptr;
     if (posix_memalign(out, 4096, bytes ? bytes : 1) != 0) return fail(cudaErrorMemoryAllocation);
     std::memset(*out, 0xff, bytes);
@@ -203,7 +228,7 @@ cudaError_t fake_host_alloc(void **out, size_t bytes, unsigned) {
 }
 
 cudaError_t fake_free_host(void *block) {
-    ENTER("free_host");
+    ENTER_UNCAPTURED("free_host");
     if (!block) return cudaSuccess;
     if (!pinned.erase(static_cast<char *>(block))) return fail(cudaErrorInvalidValue);
     std::free(block);
@@ -220,7 +245,7 @@ cudaError_t fake_pointer_get_attributes(cudaPointerAttributes *out, const void *
 }
 
 cudaError_t fake_mem_get_info(size_t *available, size_t *total) {
-    ENTER("mem_get_info");
+    ENTER_UNCAPTURED("mem_get_info");
     device *d = &devices[current_device];
     *available = d->size - d->used;
     *total = d->size;
@@ -298,7 +323,8 @@ cudaError_t fake_memcpy_async(void *dst, const void *src, size_t bytes, cudaMemc
         (kind == cudaMemcpyHostToHost && (from || to))) {
         return fail(cudaErrorInvalidValue);
     }
-    if (!from &&
+    if (capturing && (!from || !to)) return refuse("memcpy_async");
+    if (!from && !late_pages &&
         !is_pinned(src, bytes)) { /* what is not page-locked is read before the call ends */
         auto staged = std::make_shared<std::vector<char>>(static_cast<const char *>(src),
                                                           static_cast<const char *>(src) + bytes);
@@ -329,7 +355,7 @@ cudaError_t fake_memset_async(void *dst, int byte, size_t bytes, cudaStream_t st
 /* ---- Streams and events ---- */
 
 cudaError_t fake_stream_create_with_flags(cudaStream_t *out, unsigned) {
-    ENTER("stream_create_with_flags");
+    ENTER_UNCAPTURED("stream_create_with_flags");
     fake_stream *s = new fake_stream;
     s->device = current_device;
     streams.insert(s);
@@ -338,7 +364,7 @@ cudaError_t fake_stream_create_with_flags(cudaStream_t *out, unsigned) {
 }
 
 cudaError_t fake_stream_destroy(cudaStream_t stream) {
-    ENTER("stream_destroy");
+    ENTER_UNCAPTURED("stream_destroy");
     fake_stream *s = reinterpret_cast<fake_stream *>(stream);
     if (!streams.count(s)) return fail(cudaErrorInvalidResourceHandle);
     drain(s);
@@ -351,14 +377,14 @@ cudaError_t fake_stream_destroy(cudaStream_t stream) {
 }
 
 cudaError_t fake_stream_synchronize(cudaStream_t stream) {
-    ENTER("stream_synchronize");
+    ENTER_UNCAPTURED("stream_synchronize");
     fake_stream *s = stream_of(stream);
     if (!known(s)) return fail(cudaErrorInvalidResourceHandle);
     return drain(s);
 }
 
 cudaError_t fake_device_synchronize() {
-    ENTER("device_synchronize");
+    ENTER_UNCAPTURED("device_synchronize");
     return drain_device(current_device);
 }
 
@@ -407,14 +433,14 @@ cudaError_t fake_event_record(cudaEvent_t event, cudaStream_t stream) {
 }
 
 cudaError_t fake_event_query(cudaEvent_t event) {
-    ENTER("event_query");
+    ENTER_UNCAPTURED("event_query");
     fake_event *e = reinterpret_cast<fake_event *>(event);
     if (!events.count(e)) return fail(cudaErrorInvalidResourceHandle);
     return e->done == e->asked ? cudaSuccess : cudaErrorNotReady;
 }
 
 cudaError_t fake_event_synchronize(cudaEvent_t event) {
-    ENTER("event_synchronize");
+    ENTER_UNCAPTURED("event_synchronize");
     fake_event *e = reinterpret_cast<fake_event *>(event);
     if (!events.count(e)) return fail(cudaErrorInvalidResourceHandle);
     return reach(e, e->asked);
@@ -478,8 +504,8 @@ cudaError_t fake_device_get_attribute(int *value, cudaDeviceAttr which, int inde
         case cudaDevAttrMaxSharedMemoryPerBlockOptin:
             *value = (int)SHARED_OPT_IN;
             return cudaSuccess;
-        case cudaDevAttrPageableMemoryAccessUsesHostPageTables:
-            *value = 0;
+        case cudaDevAttrPageableMemoryAccess:
+            *value = late_pages;
             return cudaSuccess;
         case cudaDevAttrMaxThreadsPerMultiProcessor:
             *value = 2048;
@@ -528,6 +554,8 @@ const char *fake_get_error_string(cudaError_t error) {
             return "the launch timed out and was terminated";
         case cudaErrorLaunchFailure:
             return "unspecified launch failure";
+        case cudaErrorStreamCaptureUnsupported:
+            return "operation not permitted when stream is capturing";
         default:
             return "fake error";
     }
@@ -606,6 +634,7 @@ cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared, voi
     if (shared > (allowed != opted_in.end() ? allowed->second : SHARED_LIMIT)) {
         return fail(cudaErrorInvalidValue);
     }
+    if (skips) return cudaSuccess;
     return enqueue(static_cast<cudaStream_t>(stream),
                    [=]() { return run_grid(grid, block, shared, thread); });
 }
@@ -614,6 +643,7 @@ cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared, voi
 
 cudaError_t fake_enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
     std::lock_guard<std::recursive_mutex> guard_(lock);
+    if (emulate::skips) return cudaSuccess;
     return enqueue(stream, std::move(work));
 }
 
@@ -621,12 +651,7 @@ cudaError_t fake_enqueue(cudaStream_t stream, std::function<cudaError_t()> work)
 
 int fake_injected(const char *call, int32_t *error) {
     std::lock_guard<std::recursive_mutex> guard_(lock);
-    calls[call]++;
-    all_calls++;
-    if (fail_in == 0 || (!fail_call.empty() && fail_call != call)) return 0;
-    if (--fail_in > 0) return 0;
-    *error = fail_error;
-    return 1;
+    return injected(call, calls[call], error);
 }
 
 int fake_is_device(const void *p, size_t bytes) {
@@ -644,6 +669,31 @@ void masconF_fail(const char *call, int64_t n, int32_t error) {
 int64_t masconF_calls(const char *call) {
     std::lock_guard<std::recursive_mutex> guard_(lock);
     return call ? calls[call] : all_calls;
+}
+
+const char *masconF_name(int32_t i) {
+    std::lock_guard<std::recursive_mutex> guard_(lock);
+    for (auto &c : calls) {
+        if (i-- == 0) return c.first.c_str();
+    }
+    return nullptr;
+}
+
+void masconF_skip(int32_t on) {
+    std::lock_guard<std::recursive_mutex> guard_(lock);
+    prepare();
+    emulate::skips = on != 0;
+}
+
+void masconF_capture(int32_t on) {
+    std::lock_guard<std::recursive_mutex> guard_(lock);
+    if (on) refused_call.clear();
+    capturing = on != 0;
+}
+
+const char *masconF_refused() {
+    std::lock_guard<std::recursive_mutex> guard_(lock);
+    return refused_call.empty() ? nullptr : refused_call.c_str();
 }
 
 int64_t masconF_pending() {

@@ -22,6 +22,7 @@ namespace emulate {
 
 place now;
 void *dynamic;
+bool skips, backwards;
 
 namespace {
 
@@ -124,7 +125,8 @@ fiber *take_fiber() {
 void fiber_main() {
     for (;;) {
         while (started < total) {
-            int t = started++;
+            int t = backwards ? total - 1 - started : started;
+            started++;
             fiber *me = current;
             me->thread = t;
             threads[t].on = me;
@@ -213,8 +215,9 @@ cudaError_t run_block() {
     for (;;) {
         int left = 0;
         for (int i = 0; i < total; i++) {
-            if (threads[i].at == READY) switch_to(&scheduler, threads[i].on);
-            left += threads[i].at != DONE;
+            thread_state *t = &threads[backwards ? total - 1 - i : i];
+            if (t->at == READY) switch_to(&scheduler, t->on);
+            left += t->at != DONE;
         }
         if (!left) return cudaSuccess;
         int released = 0;
@@ -254,7 +257,8 @@ cudaError_t run_grid(dim3 grid, dim3 block, size_t shared, const std::function<v
     for (unsigned z = 0; z < grid.z; z++) {
         for (unsigned y = 0; y < grid.y; y++) {
             for (unsigned x = 0; x < grid.x; x++) {
-                now.block = make_uint3(x, y, z);
+                now.block = backwards ? make_uint3(grid.x - 1 - x, grid.y - 1 - y, grid.z - 1 - z)
+                                      : make_uint3(x, y, z);
                 if (shared) std::memset(dynamic, 0xff, shared);
                 cudaError_t error = run_block();
                 if (error != cudaSuccess) return error;

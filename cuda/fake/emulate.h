@@ -42,7 +42,9 @@ struct place {
     dim3 block_dim, grid_dim;
 };
 extern place now;
-extern void *dynamic; /* the block's dynamic shared memory */
+extern void *dynamic;  /* the block's dynamic shared memory */
+extern bool skips;     /* kernels are not run (MASCON_FAKE_SKIP) */
+extern bool backwards; /* the last thread and block go first (MASCON_FAKE_BACKWARDS) */
 
 /* Queues a grid whose every thread calls `thread`; kernel only identifies it. */
 cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared, void *stream,

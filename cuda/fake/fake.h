@@ -5,7 +5,11 @@
  * Copies are checked against the blocks that were given out.
  *
  * Environment: MASCON_FAKE_DEVICES (1), MASCON_FAKE_MEMORY (bytes of each device, 1073741824),
- * MASCON_FAKE_GUARD (1; 0 leaves device memory open to the host, for a debugger).
+ * MASCON_FAKE_GUARD (1; 0 leaves device memory open to the host, for a debugger), MASCON_FAKE_SKIP (0; 1:
+ * kernels and the libraries' runs are checked and counted, but compute nothing, for measuring what a
+ * step costs the host: scripts/benchmarks/host.lua), MASCON_FAKE_BACKWARDS (0; 1: blocks and threads run
+ * from the last to the first: what forgets a barrier gives other values in one of both orders),
+ * MASCON_FAKE_PAGEABLE (0; 1: the device reads ordinary memory of the host when a copy comes to it).
  */
 #ifndef MASCON_CUDA_FAKE_H
 #define MASCON_CUDA_FAKE_H
@@ -24,6 +28,15 @@ extern "C" {
 FAKE_API void masconF_fail(const char *call, int64_t n, int32_t error);
 /* Calls of a member so far (NULL: of all). */
 FAKE_API int64_t masconF_calls(const char *call);
+/* The name of member i of those called so far, NULL past the last one. Borrowed until the next call. */
+FAKE_API const char *masconF_name(int32_t i);
+/* As MASCON_FAKE_SKIP, from now on. */
+FAKE_API void masconF_skip(int32_t on);
+/* While on, calls fail that may not be made while a stream is captured into a graph, or whose effect a
+ * replay would not repeat: allocations, waits, queries, copies from or to the host. */
+FAKE_API void masconF_capture(int32_t on);
+/* The last call that failed so since capturing was turned on; NULL: none. */
+FAKE_API const char *masconF_refused(void);
 /* Queued tasks that have not run. */
 FAKE_API int64_t masconF_pending(void);
 /* Device bytes, page-locked bytes, streams and events that were not given back. */

@@ -129,6 +129,14 @@ mascon_status masconI_plan_run(const masconI_plan *plan, struct masconI_scratch 
                                const masconI_draw *draw, const struct masconI_picture *src,
                                void *dst, const int64_t dst_stride[3]);
 void masconI_plan_free(masconI_plan *plan);
+/* For pictures whose pixels stay where they are (data/resident.c). Fails where a stage of the plan does
+ * more than to crop, flip and border uint8 pictures and map their values. */
+mascon_status masconI_plan_check_views(const masconI_plan *plan);
+/* The picture as the plan's moving stages leave it: a view, with a border perhaps. */
+mascon_status masconI_plan_view(const masconI_plan *plan, struct masconI_scratch *scratch,
+                                const masconI_draw *draw, struct masconI_picture *p);
+/* values[0..255] become what the plan makes of a channel's 256 values, values[256] of its border. */
+void masconI_plan_values(const masconI_plan *plan, int64_t channel, float values[257]);
 int masconI_pipeline_empty(const mascon_pipeline *pipeline);
 void masconI_pipeline_retain(mascon_pipeline *pipeline);
 

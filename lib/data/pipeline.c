@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/simd.h"
 #include "data/picture.h"
 
 struct mascon_pipeline {
@@ -310,6 +311,34 @@ static void write_pixels(const float *table, const uint8_t *src, int64_t step, f
     }
 }
 
+/* One channel of three that lie side by side. */
+MASCON_CLONES static void copy_third(const uint8_t *restrict src, uint8_t *restrict dst,
+                                     int64_t n) {
+    for (int64_t x = 0; x < n; x++) dst[x] = src[3 * x];
+}
+
+/* n values of channel k, as of planes: plain loops for the usual types. */
+static void write_channel(const writer *w, int64_t k, const char *src, int64_t step, int64_t to,
+                          int64_t by, int64_t n) {
+    const int64_t size = mascon_dtype_size(w->in_dtype);
+    const int bytes = w->in_dtype == MASCON_DTYPE_U8, table = w->step && w->step->table;
+    const uint8_t *from = (const uint8_t *)src;
+    if (bytes && table && w->out_dtype == MASCON_DTYPE_F32) {
+        const float *values = (const float *)w->step->table + k * 256;
+        float *dst = (float *)(void *)w->dst + to;
+        for (int64_t x = 0; x < n; x++) dst[x * by] = values[from[x * step]];
+    } else if (bytes && !w->step) {
+        uint8_t *dst = (uint8_t *)w->dst + to;
+        if (step == 3 && by == 1) {
+            copy_third(from, dst, n);
+            return;
+        }
+        for (int64_t x = 0; x < n; x++) dst[x * by] = from[x * step];
+    } else {
+        for (int64_t x = 0; x < n; x++) write_value(w, k, src + x * step * size, to + x * by);
+    }
+}
+
 /* Pixels [x, x + n) of row y of the result, from the inner rectangle. */
 static void write_inner(const writer *w, const masconI_picture *p, const char *row, int64_t y) {
     const int64_t *ss = p->stride, *ds = w->stride;
@@ -326,9 +355,9 @@ static void write_inner(const writer *w, const masconI_picture *p, const char *r
                      p->width);
         return;
     }
-    for (int64_t k = 0; k < c; k++)
-        for (int64_t x = 0; x < p->width; x++)
-            write_value(w, k, row + (k * ss[0] + x * ss[2]) * size, to + k * ds[0] + x * ds[2]);
+    for (int64_t k = 0; k < c; k++) {
+        write_channel(w, k, row + k * ss[0] * size, ss[2], to + k * ds[0], ds[2], p->width);
+    }
 }
 
 static void write_border(const writer *w, const masconI_picture *p, int64_t y, int64_t x,
@@ -395,6 +424,80 @@ mascon_status masconI_plan_run(const masconI_plan *plan, masconI_scratch *scratc
     result.slot = MASCON_PICTURE_RESULT;
     for (; i < plan->n; i++) MASCON_TRY(run_step(plan, &plan->steps[i], scratch, draw, &result));
     return MASCON_OK;
+}
+
+/* ---- Pictures that stay where they are ---- */
+
+enum { PADDING_CONSTANT = 0 }; /* ORDER: geometry.c */
+
+static int may_border(const masconI_stage *s) {
+    return s->kind == &masconI_stage_pad || s->kind == &masconI_stage_center_crop ||
+           s->kind == &masconI_stage_random_crop;
+}
+
+static int is_view(const masconI_stage *s) {
+    if (s->kind == &masconI_stage_pad) return (int)s->v[4] == PADDING_CONSTANT;
+    if (s->kind == &masconI_stage_random_crop) return (int)s->v[6] == PADDING_CONSTANT;
+    return s->kind == &masconI_stage_center_crop || s->kind == &masconI_stage_hflip ||
+           s->kind == &masconI_stage_vflip;
+}
+
+static float border_of(const masconI_stage *s, int64_t channel) {
+    float f = s->n_fill ? s->fill[s->n_fill == 1 ? 0 : channel] : 0;
+    return f <= 0 ? 0 : f >= 255 ? 255 : (float)(uint8_t)f;
+}
+
+/* The first stage that may border; NULL: none. */
+static const masconI_stage *bordering(const masconI_plan *plan) {
+    for (int32_t i = 0; plan->pipeline && i < plan->pipeline->n; i++)
+        if (may_border(plan->pipeline->stages[i])) return plan->pipeline->stages[i];
+    return NULL;
+}
+
+static mascon_status not_in_place(const masconI_stage *s, const char *how) {
+    masconI_fail(MASCON_E_UNSUPPORTED, "%s%s does not run on pictures that lie on a device",
+                 s->kind->shown, how);
+    return masconI_hint("without resident = true every transform runs");
+}
+
+mascon_status masconI_plan_check_views(const masconI_plan *plan) {
+    const masconI_stage *first = bordering(plan);
+    int mapped = 0;
+    for (int32_t i = 0; plan->pipeline && i < plan->pipeline->n; i++) {
+        const masconI_stage *s = plan->pipeline->stages[i];
+        mapped |= s->kind->run == NULL;
+        if (s->kind->run && !is_view(s))
+            return not_in_place(s, may_border(s) ? " without a constant border" : "");
+        if (!may_border(s)) continue;
+        if (mapped) return not_in_place(s, " behind ToTensor");
+        for (int64_t c = 0; c < plan->shape[0]; c++)
+            if (border_of(s, c) != border_of(first, c))
+                return not_in_place(s, " with a second colour of borders");
+    }
+    return MASCON_OK;
+}
+
+mascon_status masconI_plan_view(const masconI_plan *plan, masconI_scratch *scratch,
+                                const masconI_draw *draw, masconI_picture *p) {
+    for (int32_t i = 0; i < plan->n; i++)
+        if (!plan->steps[i].map) MASCON_TRY(run_step(plan, &plan->steps[i], scratch, draw, p));
+    if (p->slot == MASCON_PICTURE_GIVEN) return MASCON_OK;
+    masconI_fail(MASCON_E_UNSUPPORTED,
+                 "a border around a border is not for pictures that lie on a device");
+    return masconI_hint("without resident = true every transform runs");
+}
+
+void masconI_plan_values(const masconI_plan *plan, int64_t channel, float values[257]) {
+    const masconI_stage *s = bordering(plan);
+    for (int i = 0; i < 257; i++) {
+        float v = i < 256 ? (float)i : s ? border_of(s, channel) : 0;
+        for (int32_t k = 0; k < plan->n; k++) {
+            if (!plan->steps[k].map) continue;
+            v = step_value(plan, &plan->steps[k], channel, v);
+            if (plan->steps[k].out_dtype == MASCON_DTYPE_U8) v = (float)(uint8_t)v;
+        }
+        values[i] = v;
+    }
 }
 
 /* ---- Tensors ---- */

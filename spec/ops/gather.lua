@@ -16,9 +16,9 @@ return {
       end,
       message = "gather: index {5, 1} does not fit x {4, 5}; only dimension 2 may be larger" },
     { call = function(m)
-        return m.gather(m.zeros{4, 5}, m.full({ 2, 2 }, 6, { dtype = "int64" }), 2)
+        return m.gather(m.zeros{4, 5}, m.tensor({ { 1, 6 }, { 5, 1 } }, { dtype = "int64" }), 2)
       end,
-      message = "gather: index 1 of 4 is 6; positions of dimension 2 run 1..5" },
+      message = "gather: index 2 of 4 is 6; positions of dimension 2 run 1..5" },
     { call = function(m) return m.gather(m.zeros{4, 5}, m.ones({ 2, 2 }), 2) end,
       message = "gather: index is float32; expected int64 positions",
       hint = 'index:to("int64")' },

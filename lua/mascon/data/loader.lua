@@ -26,6 +26,7 @@ local spec = {
   { "pin_memory", nil, "boolean" }, -- no page-locked memory without CUDA, as in PyTorch
   { "drop_last", false, "boolean" },
   { "device", nil, "any" },
+  { "resident", false, "boolean" },
   { "on_error", "raise", "string", choices = { "raise", "skip" } },
   { "prefetch_factor", nil, "integer", min = 1, max = 1024 },
   { "sampler", nil, "any" },
@@ -42,7 +43,8 @@ end
 --- Batches of a data set (any table with len and get).
 ---@param ds table
 ---@param given? table batch_size = 32, shuffle, num_workers = 0, drop_last, device, on_error,
----  prefetch_factor = 2, sampler, collate_fn, timeout, pin_memory, dtypes, seed
+---  prefetch_factor = 2, sampler, collate_fn, timeout, pin_memory, dtypes, seed, resident: the pictures
+---  lie on the device from the first epoch on, and batches are made there
 ---@return table
 local function new(ds, given)
   if given == nil and type(ds) == "table" and ds.get == nil and ds.dataset ~= nil then
@@ -67,7 +69,13 @@ local function new(ds, given)
   if self.device ~= nil then
     self.device_id = op.device("DataLoader", self.device)
   end
-  self.uploads = (self.device_id or 0) ~= 0
+  local on_gpu = (self.device_id or 0) ~= 0
+  if self.resident and not self.device_id then
+    fail("resident = true needs a device", 'device = "cuda"')
+  end
+  -- on the CPU, pictures in memory are where they should be
+  self.resident = self.resident and on_gpu
+  self.uploads = on_gpu and not self.resident
   self.pin_memory = self.pin_memory or self.uploads
   self.dtypes = self.dtypes or {}
   self.dataset = ds
@@ -170,6 +178,62 @@ local function c_loader(self)
   C.mascon_loader_skip(loader, self.on_error == "skip")
   C.mascon_loader_pin(loader, self.pin_memory)
   return loader
+end
+
+-- Batches made on the device ---------------------------------------------------------------------------
+
+--- Checks a status; short memory: collects, gives cached blocks back and tries once more.
+local function try(self, fn, ...)
+  local status = fn(...)
+  if status == C.MASCON_E_OOM then
+    collectgarbage()
+    collectgarbage()
+    C.mascon_empty_cache(self.device_id)
+    status = fn(...)
+  end
+  layer.check(status, "DataLoader")
+end
+
+--- Begins an epoch over the pictures on the device, which are brought there once.
+local function begin_resident(self, run, seed)
+  local view = not self.collate_fn and next(self.dtypes) == nil and dataset.view(self.dataset)
+  local before, after
+  if view and not view.target_transform then
+    before, after = transforms.split(view.transform)
+  end
+  if not before or #before > 0 then
+    fail("resident = true is for mascon's own data sets and transforms; here Lua takes part in each sample",
+      "without resident = true it may")
+  end
+  if not self.kept then
+    local source = view.source()
+    if source == nil then
+      fail("resident = true needs pictures of one shape")
+    end
+    local box = layer.new "mascon_resident *[1]"
+    try(self, C.mascon_resident_new, box, source, self.device_id)
+    self.kept = layer.gc(box[0], C.mascon_resident_release)
+    self.kept_rows = self.dataset:len()
+  end
+  if self.dataset:len() ~= self.kept_rows then
+    fail(("the data set has %d samples; %d lie on the device"):format(self.dataset:len(), self.kept_rows),
+      "a new DataLoader brings the others")
+  end
+  local pipeline = #after > 0 and transforms.pipeline(after) or nil
+  try(self, C.mascon_resident_begin, self.kept, pipeline, seed, self.epoch, run.order, run.n)
+end
+
+local function next_resident_batch(self, run)
+  if run.at >= run.batches then
+    return nil
+  end
+  local start = layer.now()
+  try(self, C.mascon_resident_batch, self.kept, run.at * self.batch_size, self.batch_size, fields_box)
+  local x, y = fields_box[0], fields_box[1]
+  self.batch, run.at = run.at, run.at + 1
+  local batch = { adopt(x), adopt(y) }
+  self.seconds = self.seconds + layer.now() - start
+  return batch, 2
 end
 
 --- Notes a sample that was left out; the first one of an epoch is told on standard error at its end.
@@ -370,8 +434,13 @@ local function begin(self, seed, first)
   local order, n = epoch_order(self, seed, self.epoch)
   local run = { order = order, n = n, batches = count_batches(self, n), at = first }
   self.seconds = 0
-  run.loader = c_loader(self)
   self.skipped = {}
+  if self.resident then
+    begin_resident(self, run, seed)
+    self.run = run
+    return run
+  end
+  run.loader = c_loader(self)
   if run.loader then
     C.mascon_loader_seed(run.loader, seed, self.epoch)
     layer.check(C.mascon_loader_begin(run.loader, order, n, first), "DataLoader")
@@ -385,7 +454,9 @@ end
 --- The next batch as it is made, in CPU memory; also where the loader stands behind it.
 local function fetch(self, run)
   local batch, n
-  if run.loader then
+  if self.resident then
+    batch, n = next_resident_batch(self, run)
+  elseif run.loader then
     batch, n = next_c_batch(self, run.loader)
     self.seconds = C.mascon_loader_waited(run.loader)
   else
