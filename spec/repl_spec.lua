@@ -6,48 +6,14 @@ local help = require "mascon.help"
 local layer = require "mascon.ffi"
 local docs = require "mascon.docs"
 
-local program = os.getenv "MASCON_PROGRAM" or "build/mascon"
-local pty = (program:match "^.*/" or "./") .. "mascon_pty"
+local player = require "spec.support.session"
 
-local has_pty = io.open(pty)
-if has_pty then
-  has_pty:close()
-end
+local program, play, write = player.program, player.play, player.write
 
 local function remove(...)
   for _, path in ipairs { ... } do
     os.remove(path)
   end
-end
-
-local function write(text)
-  local path = os.tmpname()
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-  return path
-end
-
---- Plays steps at the program ("prompt" and "more" wait for the two prompts); what it printed, the
---- milliseconds of each expectation, its exit status.
----@param steps string lines for spec/support/pty.c
----@param given? table arguments, history (a file), environment
-local function play(steps, given)
-  given = given or {}
-  local script = write((steps:gsub("prompt\n", "expect > \n"):gsub("more\n", "expect >> \n")))
-  local environment = given.environment or "NO_COLOR=1"
-  local command = "env -u COLORTERM TERM=xterm LC_ALL=C.UTF-8 MASCON_HISTORY='%s' %s %s %s %s < %s 2>&1"
-  local pipe = assert(io.popen(command:format(given.history or "", environment, pty, program,
-    given.arguments or "", script)))
-  local text = pipe:read "*a"
-  pipe:close()
-  remove(script)
-  local body, times, status = text:match "^(.*)\ntimes:([^\n]*)\nstatus (%d+)\n$"
-  local list = {}
-  for t in times:gmatch "%S+" do
-    list[#list + 1] = tonumber(t)
-  end
-  return body:gsub("\r", ""), list, tonumber(status)
 end
 
 local function has(text, part)
@@ -64,7 +30,7 @@ local function session(lines, options)
   return text
 end
 
-local describe_terminal = has_pty and describe or pending
+local describe_terminal = player.has_pty and describe or pending
 
 describe_terminal("the session at a terminal", function()
   it("prints values, keeps variables and the last value, and leaves at Ctrl-D", function()
@@ -210,6 +176,69 @@ type ^D
     end
   end)
 
+  it("stops inside one large operation", function()
+    local steps = [[
+prompt
+type m = mascon.rand{6000, 6000}; w = m[{{1, 1000}, {1, 1000}}]:to("float64"); kept = m[1][1]:item()\n
+prompt
+type y = m:matmul(m)\n
+pause 200
+type ^C
+expect interrupted
+prompt
+type y = w:matmul(w)\n
+pause 200
+type ^C
+expect interrupted
+prompt
+type y = mascon.randn{20000, 10000}\n
+pause 200
+type ^C
+expect interrupted
+prompt
+type y = m[{{1, 1000}}]:view(-1):sort()\n
+pause 200
+type ^C
+expect interrupted
+prompt
+type y == nil and m[1][1]:item() == kept\n
+expect true
+prompt
+type m[{{1, 100}}]:matmul(m).shape\n
+expect {100, 6000}
+prompt
+type ^D
+]]
+    local slowest
+    for _ = 1, 4 do -- others may be using the machine
+      local text, times, status = play(steps)
+      assert.equal(0, status, text)
+      slowest = math.max(times[3], times[5], times[7], times[9])
+      if slowest < 500 then
+        break
+      end
+    end
+    assert.is_true(slowest < 500 or os.getenv "LD_PRELOAD" ~= nil, "stopped after " .. slowest .. " ms")
+  end)
+
+  it("finishes an operation that changes a tensor in place", function()
+    local text, _, status = play [[
+prompt
+type m = mascon.zeros{20000, 10000}\n
+prompt
+type for i = 1, 1000 do m:add_(1) end\n
+pause 200
+type ^C
+expect interrupted
+prompt
+type m:min():item() == m:max():item()\n
+expect true
+prompt
+type ^D
+]]
+    assert.equal(0, status, text)
+  end)
+
   it("leaves no operation half done at Ctrl-C", function()
     local text, _, status = play [[
 prompt
@@ -236,10 +265,17 @@ type ^D
     assert.equal(0, status, text)
   end)
 
-  it("keeps the history from one start to the next", function()
-    local history = os.tmpname()
-    local text, _, status = play("prompt\ntype answer = 6 * 7\\n\nprompt\ntype ^D\n", { history = history })
+  it("keeps the history from one start to the next, for its owner alone", function()
+    local state = os.tmpname()
+    os.remove(state)
+    local environment = ("NO_COLOR=1 XDG_STATE_HOME=%s/state"):format(state)
+    local steps = "prompt\ntype answer = 6 * 7\\n\nprompt\ntype ^D\n"
+    local text, _, status = play(steps, { environment = environment, history = false })
     assert.equal(0, status, text)
+    local pipe = io.popen(("stat -c '%%a' %s/state/mascon/history %s/state/mascon"):format(state, state))
+    local rights = pipe:read "*a"
+    pipe:close()
+    assert.equal("600\n700\n", rights)
     text, _, status = play([[
 prompt
 type \e[A
@@ -250,8 +286,53 @@ type answer\n
 expect 42
 prompt
 type ^D
-]], { history = history })
+]], { environment = environment, history = false })
+    os.execute("rm -r " .. state)
+    assert.equal(0, status, text)
+  end)
+
+  it("says in one line that the history cannot be kept", function()
+    local text, _, status = play("prompt\ntype 6 * 7\\n\nprompt\ntype 8 * 8\\n\nexpect 64\nprompt\ntype ^D\n",
+      { history = "/proc/nowhere/history" })
+    assert.equal(0, status, text)
+    assert.equal(1, select(2, text:gsub("the history is not kept: /proc/nowhere/history: ", "")))
+    text, _, status = play("prompt\ntype 6 * 7\\n\nexpect 42\nprompt\ntype ^D\n", { history = "/" })
+    assert.equal(0, status, text)
+  end)
+
+  it("keeps the lines of sessions side by side", function()
+    local history = os.tmpname()
+    os.remove(history)
+    local lines = {}
+    for i = 1, 40 do
+      lines[i] = "prompt\ntype v = " .. "N" .. i .. "\\n\n"
+    end
+    local steps = table.concat(lines) .. "prompt\ntype ^D\n"
+    local scripts, command = {}, {}
+    local base = player.program:match "^.*/" or "./"
+    for k = 1, 3 do
+      scripts[k] = write((steps:gsub("prompt\n", "expect > \n"):gsub("N", k .. "000 + ")))
+      command[k] = ("NO_COLOR=1 TERM=xterm MASCON_HISTORY=%s %smascon_pty %s < %s > /dev/null & "):format(history, base,
+        program, scripts[k])
+    end
+    os.execute(table.concat(command) .. "wait")
+    remove(unpack(scripts))
+    local file = assert(io.open(history))
+    local n = select(2, file:read("*a"):gsub("v = %d000 %+ %d+\n", ""))
+    file:close()
     remove(history)
+    assert.equal(120, n)
+  end)
+
+  it("counts a Ctrl-C before the keys that follow it", function()
+    local text, _, status = play [[
+prompt
+type not this^C
+type 6 * 7\n
+expect 42
+prompt
+type ^D
+]]
     assert.equal(0, status, text)
   end)
 
@@ -357,6 +438,28 @@ print "not reached"
     has(text, "(5000 bytes)")
     has(text, "... 960 more")
     has(text, "lines left out")
+  end)
+
+  it("evaluates what follows the last semicolon", function()
+    local text = session "y = 20; y + 1\nlocal z = {1; 2}; z\nfunction g() return 5; end\ng()\n"
+    has(text, "21\n{1, 2}\n5\n")
+    has(session "x = 1; math.max(x, 7) -- a comment\n", "7\n")
+    has(session "function bad() error 'deep' end\nx = 1; bad()\n:traceback\n", "prompt:1: in main chunk")
+  end)
+
+  it("does not wait for more where no line can complete the text", function()
+    has(session "'abc\n1 + 1\n", "unfinished string")
+    has(session "'abc\n1 + 1\n", "\n2\n")
+    has(session "x = 5 x\n1 + 1\n", "\n2\n")
+    has(session "'abc\\\ndef'\n", '"abc\\ndef"')
+  end)
+
+  it("prints help once, and refuses what a command does not take", function()
+    local text = session "help(nn.ReLU)\n"
+    assert.equal(1, select(2, text:gsub("max%(x, 0%)", "")), text)
+    has(session "help()\n", "?optim")
+    has(session ":help nn.ReLU\n", "max(x, 0)")
+    has(session ":memory x\n", ":memory takes nothing after it")
   end)
 
   it("prints tables that contain themselves", function()

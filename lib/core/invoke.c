@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/cut.h"
 #include "core/internal.h"
 
 /* What one running call owns besides the call itself. */
@@ -96,6 +97,14 @@ static mascon_status check_device(work *w, const mascon_tensor *t) {
 static mascon_status check_inputs(work *w) {
     const mascon_call *call = w->call;
     char name[32];
+    const int most = w->op->flags & MASCON_OPF_LIST ? 0 : w->signature->n_inputs;
+    if (call->n_src > most) {
+        return masconI_fail(MASCON_E_ARG, "%d inputs; the operation takes %d%s", call->n_src, most,
+                            w->op->flags & MASCON_OPF_LIST ? " and a list" : "");
+    }
+    if (!(w->op->flags & MASCON_OPF_LIST) && call->n_list != 0) {
+        return masconI_fail(MASCON_E_ARG, "the operation takes no list of tensors");
+    }
     if (w->op->flags & MASCON_OPF_LIST) {
         if (call->n_list < 1) return masconI_fail(MASCON_E_ARG, "the list of tensors is empty");
         for (int64_t i = 0; i < call->n_list; i++) {
@@ -359,8 +368,30 @@ static mascon_status copy_back(mascon_tensor *to, mascon_tensor *from) {
     return mascon_invoke(&copy);
 }
 
-static mascon_status run_with_workspace(const mascon_kernel *kernel, mascon_call *call,
+/* Whether the call can be given up half way: nothing that was there before is written, or only filled
+ * with values that do not depend on it. */
+static int may_cut(const work *w) {
+    if (w->call->op == MASCON_OP_uniform || w->call->op == MASCON_OP_normal) return 1;
+    if (w->in_place || w->meta[0].writes || w->op->flags & MASCON_OPF_WRITES) return 0;
+    for (int i = 0; i < w->call->n_dst; i++) {
+        if (w->given_dst[i]) return 0;
+    }
+    return 1;
+}
+
+static mascon_status run_cuttable(const mascon_kernel *kernel, const work *w, mascon_exec *exec) {
+    const int before = masconI_cut_allow(may_cut(w));
+    const mascon_status status = kernel->run(w->call, exec);
+    masconI_cut_allow(before);
+    if (!masconI_cut_happened()) return status;
+    if (w->in_place) masconI_tensor_written(w->call->dst[0], w->call->op);
+    mascon_interrupted(); /* who reports the request takes it down */
+    return masconI_fail(MASCON_E_INTERRUPTED, "interrupted");
+}
+
+static mascon_status run_with_workspace(const mascon_kernel *kernel, const work *w,
                                         int32_t device) {
+    mascon_call *call = w->call;
     mascon_exec exec = {0};
     size_t bytes = kernel->workspace ? kernel->workspace(call) : 0;
     const mascon_backend *backend;
@@ -368,7 +399,7 @@ static mascon_status run_with_workspace(const mascon_kernel *kernel, mascon_call
     if (bytes) MASCON_TRY(masconI_alloc(device, bytes, &exec.workspace));
     mascon_status status = backend->begin ? backend->begin(device, call, &exec) : MASCON_OK;
     if (status == MASCON_OK) {
-        status = kernel->run(call, &exec);
+        status = run_cuttable(kernel, w, &exec);
         if (backend->end) status = backend->end(device, call, status);
     }
     if (bytes) masconI_free(device, exec.workspace, bytes);
@@ -402,7 +433,7 @@ static mascon_status run_kernel(work *w, const char **used) {
     }
     if (status == MASCON_OK) {
         *used = wish.kernel;
-        status = run_with_workspace(kernel, call, w->device);
+        status = run_with_workspace(kernel, w, w->device);
     }
     memcpy(call->src, source, sizeof source);
     for (int i = 0; i < MASCON_MAX_DST; i++) {
@@ -586,11 +617,14 @@ mascon_status masconI_invoke_now(mascon_call *call) {
     nested_time = 0;
     const char *kernel = NULL;
     mascon_status status = masconI_perform(call, &kernel);
-    if (status != MASCON_OK) masconI_error_decorate(call);
+    if (status != MASCON_OK && status != MASCON_E_INTERRUPTED) masconI_error_decorate(call);
     if (profiling) {
         int64_t total = mascon_now() - begun;
         masconI_profile_add(call->op, total - nested_time, call->gc_debt, kernel);
         nested_time = outer + total;
+    }
+    if (call->gc_debt && call->dst[0]) {
+        call->gc_debt = masconI_debt_of(mascon_see(call->dst[0])->device, call->gc_debt);
     }
     return status;
 }

@@ -26,7 +26,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/cut.h"
 #include "core/internal.h"
+#include "core/signals.h"
 
 enum { MAX_THREADS = 1024 };
 
@@ -55,7 +57,9 @@ static struct {
     void (*slice)(void *context, int64_t i, int thread);
     void *context;
     int64_t n;
-    int limit; /* thread indices below this may enter */
+    int limit;      /* thread indices below this may enter */
+    int may_cut;    /* the rest is left out once an interrupt is asked for (core/cut.h) */
+    atomic_int cut; /* something was */
 
     atomic_int threads; /* the setting; 0: not known yet */
     atomic_int keep;    /* workers with an index above this end */
@@ -74,6 +78,45 @@ static _Thread_local int inside; /* this thread runs a slice */
 /* What this thread last heard from mascon_num_threads. A kernel sizes its scratch memory by it, so
  * its parallel call must not use more threads even if another host thread raises the number. */
 static _Thread_local int promised;
+
+/* ---- Signals ---- */
+
+static _Thread_local int held; /* pairs that are open */
+static _Thread_local sigset_t held_before;
+
+void masconI_signals_hold(void) {
+    if (held++) return;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &held_before);
+}
+
+void masconI_signals_release(void) {
+    if (--held == 0) pthread_sigmask(SIG_SETMASK, &held_before, NULL);
+}
+
+/* ---- Interrupts inside a call ---- */
+
+static _Thread_local int may_cut, was_cut;
+
+int masconI_cut_allow(int on) {
+    int before = may_cut;
+    may_cut = on;
+    return before;
+}
+
+/* A slice is done whole or not at all. */
+int masconI_cut_asked(void) {
+    if (!may_cut || inside) return 0;
+    was_cut |= masconI_interrupt_pending();
+    return was_cut;
+}
+
+int masconI_cut_happened(void) {
+    int happened = was_cut;
+    was_cut = 0;
+    return happened;
+}
 
 static void futex_wait(atomic_uint *word, unsigned seen) {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
@@ -153,11 +196,15 @@ typedef struct host_job {
     void (*slice)(void *context, int64_t i, int thread);
     void *context;
     pthread_t caller;
+    int may_cut;
+    atomic_int cut;
 } host_job;
 
 static void host_slice(void *context, int64_t i, int32_t thread) {
     static _Thread_local int hooked;
-    const host_job *job = context;
+    host_job *job = context;
+    if (job->may_cut && masconI_interrupt_pending()) atomic_store(&job->cut, 1);
+    if (atomic_load_explicit(&job->cut, memory_order_relaxed)) return;
     void (*hook)(void) = __atomic_load_n(&masconI_thread_start_hook, __ATOMIC_ACQUIRE);
     if (!hooked && hook != NULL && !pthread_equal(job->caller, pthread_self())) {
         hook();
@@ -173,7 +220,12 @@ static void take_slices(int thread) {
     int64_t n = pool.n, i;
     void (*slice)(void *, int64_t, int) = pool.slice;
     void *context = pool.context;
+    const int cut = pool.may_cut;
     while ((i = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed)) < n) {
+        if (cut && masconI_interrupt_pending()) {
+            atomic_store(&pool.cut, 1);
+            return;
+        }
         slice(context, i, thread);
     }
 }
@@ -218,6 +270,7 @@ static void *work(void *argument) {
     int64_t moved = 0;
     unsigned seen = atomic_load_explicit(&pool.epoch, memory_order_acquire);
     inside = 1; /* whatever a worker runs is a slice */
+    held = 1;   /* start_workers has blocked all signals */
     while (index <= atomic_load_explicit(&pool.keep, memory_order_acquire)) {
         step_aside(&moved);
         if (enter()) {
@@ -356,9 +409,11 @@ mascon_status mascon_set_num_threads(int32_t n) {
 static void run_alone(int64_t n, void (*slice)(void *context, int64_t i, int thread),
                       void *context) {
     int before = inside;
-    inside = 1;
-    for (int64_t i = 0; i < n; i++) slice(context, i, 0);
-    inside = before;
+    for (int64_t i = 0; i < n && !masconI_cut_asked(); i++) {
+        inside = 1;
+        slice(context, i, 0);
+        inside = before;
+    }
 }
 
 static void wait_for_workers(void) {
@@ -380,7 +435,7 @@ static void wait_for_workers(void) {
 
 void masconI_parallel(int64_t n, void (*slice)(void *context, int64_t i, int thread),
                       void *context) {
-    if (n <= 0) return;
+    if (n <= 0 || masconI_cut_asked()) return;
     if (atomic_load_explicit(&pool.computed, memory_order_relaxed) == 0) {
         static pthread_once_t once = PTHREAD_ONCE_INIT;
         pthread_once(&once, watch_forks);
@@ -397,11 +452,12 @@ void masconI_parallel(int64_t n, void (*slice)(void *context, int64_t i, int thr
         return;
     }
     if (host.run) {
-        host_job job = {slice, context, pthread_self()};
+        host_job job = {slice, context, pthread_self(), may_cut && !inside, 0};
         if (threads < host.threads) { /* promised before this pool came */
             run_alone(n, slice, context);
         } else {
             host.run(host.user, n, host_slice, &job);
+            was_cut |= atomic_load(&job.cut);
         }
         pthread_mutex_unlock(&pool.lock);
         return;
@@ -419,6 +475,8 @@ void masconI_parallel(int64_t n, void (*slice)(void *context, int64_t i, int thr
     pool.context = context;
     pool.n = n;
     pool.limit = threads;
+    pool.may_cut = may_cut;
+    atomic_store_explicit(&pool.cut, 0, memory_order_relaxed);
     atomic_store_explicit(&pool.next, 0, memory_order_relaxed);
     atomic_store_explicit(&pool.gate, 0, memory_order_release);
     atomic_fetch_add(&pool.epoch, 1);
@@ -428,5 +486,6 @@ void masconI_parallel(int64_t n, void (*slice)(void *context, int64_t i, int thr
     take_slices(0);
     inside = 0;
     wait_for_workers();
+    was_cut |= atomic_load_explicit(&pool.cut, memory_order_relaxed);
     pthread_mutex_unlock(&pool.lock);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/signals.h"
 #include "cpu/bf16.h"
 
 /* The OpenMP runtime that oneDNN brings; absent where it was built without threads. */
@@ -509,7 +510,10 @@ mascon_status masconI_dnnl_run(masconI_dnnl *d, const void *x, const void *weigh
         s = point(a->memory[i], data[i]);
         args[n++] = (dnnl_exec_arg_t){roles[d->kind][i], a->memory[i]};
     }
+    const int on_gemm = strstr(d->name, "gemm") != NULL;
+    if (on_gemm) masconI_signals_hold();
     if (s == dnnl_success) s = execute(d->run, a->stream, n, args);
+    if (on_gemm) masconI_signals_release();
     give(d, a, at);
     return s == dnnl_success ? MASCON_OK : failed(s, "run a convolution");
 }
@@ -519,8 +523,10 @@ mascon_status masconI_dnnl_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k,
                                 int64_t ldc) {
     if (!masconI_dnnl_usable(NULL)) return masconI_fail(MASCON_E_UNSUPPORTED, "%s", refusal);
     const int before = limit_begin();
+    masconI_signals_hold();
     const dnnl_status_t s =
         dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc);
+    masconI_signals_release();
     limit_end(before);
     return s == dnnl_success ? MASCON_OK : failed(s, "multiply matrices");
 }

@@ -79,6 +79,7 @@ void interrupt_catch(lua_State *L) {
     main_thread = pthread_self();
     main_state = L;
     sigaction(SIGINT, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow: its write fails, with a sentence */
 }
 
 void interrupt_release(void) {

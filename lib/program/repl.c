@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <wchar.h>
@@ -25,8 +24,10 @@
 #include <lauxlib.h>
 
 #include "mascon.h"
+#include "program/history.h"
 #include "program/interrupt.h"
 #include "program/program.h"
+#include "program/terminal.h"
 
 enum { HISTORY_LINES = 2000, PROMPT_BYTES = 64 };
 
@@ -65,10 +66,18 @@ static int read_byte(EditLine *el, char *byte) {
             el_resize(el);
             el_set(el, EL_REFRESH);
         }
+        const int typed = terminal_typed();
+        if (typed >= 0) {
+            *byte = (char)typed;
+            return 1;
+        }
         if (ppoll(&input, 1, NULL, &key_mask) < 0) {
             if (errno == EINTR) continue;
             return -1;
         }
+        /* Where a key is there, ppoll leaves a signal pending that may have come before it. */
+        const struct timespec none = {0, 0};
+        if (ppoll(NULL, 0, &none, &key_mask) < 0 && errno == EINTR) continue;
         ssize_t n = read(STDIN_FILENO, byte, 1);
         if (n >= 0) return (int)n;
         if (errno != EINTR && errno != EAGAIN) return errno == EIO ? 0 : -1;
@@ -261,14 +270,6 @@ static int files(lua_State *L) {
     return 1;
 }
 
-/* columns() of the terminal; 80 where it does not say. */
-static int columns(lua_State *L) {
-    struct winsize size;
-    int known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-    lua_pushinteger(L, known ? size.ws_col : 80);
-    return 1;
-}
-
 /* ---- Calls ------------------------------------------------------------------------------- */
 
 /* Message handler: keeps the traceback for later and leaves the message as it is. */
@@ -298,10 +299,16 @@ static int run(lua_State *L) {
 }
 
 void repl_push_terminal(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"read", read_line},  {"remember", remember}, {"on_complete", on_complete},
-        {"columns", columns}, {"files", files},       {"run", run},
-        {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"read", read_line},
+                                         {"remember", remember},
+                                         {"on_complete", on_complete},
+                                         {"size", terminal_size},
+                                         {"ask", terminal_ask},
+                                         {"keep", history_keep},
+                                         {"trim", history_trim},
+                                         {"files", files},
+                                         {"run", run},
+                                         {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushcfunction(L, f->func);

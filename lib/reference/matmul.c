@@ -2,6 +2,7 @@
  *
  * y {batch, m, n} = a {batch, m, k} * b {batch, k, n}; a vector lacks its dimension of size 1, and a
  * batch dimension of size 1 is used for all. Whole numbers are added without rounding. */
+#include "core/cut.h"
 #include "reference/reference.h"
 
 /* An input with its matrix dimensions apart from those of the batch. */
@@ -37,7 +38,7 @@ static mascon_status matmul(mascon_call *call, mascon_exec *exec) {
     const operand right = {b, db > 2 ? db - 2 : 0, db > 1 ? b->stride[db - 1] : 0,
                            b->stride[db > 1 ? db - 2 : 0]};
     const int32_t batch = y->ndim - (da > 1) - (db > 1);
-    for (int64_t i = 0; i < y->numel; i++) {
+    for (int64_t i = 0; i < y->numel && !masconI_cut_asked(); i++) {
         int64_t at[MASCON_MAX_DIMS], matrix = i / (m * n);
         for (int32_t d = batch - 1; d >= 0; d--) {
             at[d] = matrix % y->shape[d];

@@ -1,4 +1,5 @@
 /* rearrange.c: reference kernels of flip, roll, tril, triu, sort and topk. */
+#include "core/cut.h"
 #include "reference/move.h"
 
 static mascon_status flip(mascon_call *call, mascon_exec *exec) {
@@ -97,7 +98,10 @@ static int before(const line *l, int64_t a, int64_t b) {
     return isnan(q) ? !isnan(p) : p < q;
 }
 
-/* Merge sort of positions 0..n-1, stable; other has room for n. Returns where the result is. */
+enum { CUT_EVERY = 1 << 16 }; /* elements between two looks at an interrupt */
+
+/* Merge sort of positions 0..n-1, stable; other has room for n. Returns where the result is: still
+ * a permutation where the call was cut short. */
 static int64_t *merge_sort(const line *l, int64_t n, int64_t *order, int64_t *other) {
     for (int64_t i = 0; i < n; i++) order[i] = i;
     for (int64_t width = 1; width < n; width *= 2) {
@@ -106,6 +110,7 @@ static int64_t *merge_sort(const line *l, int64_t n, int64_t *order, int64_t *ot
             int64_t high = low + 2 * width < n ? low + 2 * width : n;
             int64_t a = low, b = middle;
             for (int64_t i = low; i < high; i++) {
+                if (i % CUT_EVERY == 0 && masconI_cut_asked()) return order;
                 int second = a == middle || (b < high && before(l, order[b], order[a]));
                 other[i] = second ? order[b++] : order[a++];
             }
@@ -149,6 +154,7 @@ static mascon_status sort_lines(mascon_call *call, double dim, int descending, d
         l.start = masconR_position(x, at);
         int64_t to = masconR_position(values, at), to_index = masconR_position(indices, at);
         const int64_t *order = merge_sort(&l, n, room, room + n);
+        if (masconI_cut_asked()) return MASCON_OK;
         for (int64_t j = 0; j < k; j++) {
             masconR_move(values, to + j * (x->ndim ? values->stride[d] : 0), x,
                          l.start + order[j] * l.stride);

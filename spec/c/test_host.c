@@ -162,6 +162,40 @@ static void test_pool(void) {
     EXPECT(total() == want && jobs == before);
 }
 
+/* ---- An interrupt inside a call ---- */
+
+/* Runs half of the slices, asks to interrupt, and runs the others. */
+static void run_and_interrupt(void *user, int64_t n,
+                              void (*slice)(void *context, int64_t i, int32_t thread),
+                              void *context) {
+    (void)user;
+    for (int64_t i = 0; i < n; i++) {
+        if (i == n / 2) mascon_interrupt();
+        slice(context, i, 0);
+    }
+}
+
+static void test_interrupt(void) {
+    mascon_pool pool = {2, run_and_interrupt, NULL};
+    mascon_tensor *a = make(20000), *y = NULL;
+    EXPECT(mascon_set_pool(&pool) == MASCON_OK);
+    EXPECT(mascon_exp(&y, a) == MASCON_E_INTERRUPTED && !y);
+    EXPECT(strcmp(mascon_last_error()->message, "interrupted") == 0);
+    EXPECT(!mascon_interrupted()); /* who reports it takes it down */
+    /* What is changed in place is changed whole; the next call notices. */
+    EXPECT(mascon_exp_in_place(a) == MASCON_OK);
+    double sum = 0;
+    EXPECT(mascon_exp(&y, a) == MASCON_E_INTERRUPTED && !y);
+    EXPECT(mascon_set_pool(NULL) == MASCON_OK);
+    EXPECT(mascon_exp(&y, a) == MASCON_OK);
+    mascon_tensor *s = NULL;
+    EXPECT(mascon_sum(&s, a, NULL) == MASCON_OK && mascon_tensor_item(s, &sum) == MASCON_OK);
+    EXPECT(sum > 7.38 * 20000 * 64 && sum < 7.4 * 20000 * 64); /* e^2 each */
+    mascon_tensor_release(s);
+    mascon_tensor_release(y);
+    mascon_tensor_release(a);
+}
+
 /* ---- Typed calls ---- */
 
 static void test_typed(void) {
@@ -203,6 +237,7 @@ int main(void) {
     test_allocator();
     test_log();
     test_pool();
+    test_interrupt();
     test_typed();
     return failures != 0;
 }

@@ -6,7 +6,7 @@
  *   type TEXT        sends TEXT; \n return, \t TAB, \e escape, \\ backslash, ^X the key Control-X, ^^ a ^
  *   expect TEXT      waits until TEXT is in the output that came after the last match
  *   pause MS         lets the command work
- *   size ROWS COLUMNS
+ *   size ROWS COLUMNS [WIDTH HEIGHT]   of the terminal, in characters and in pixels
  * Prints the command's output, then "times:" with the milliseconds that each expect waited since the
  * step before it, then "status N" (128 + N after a signal). A text that does not come within WAIT_MS ends
  * the run with status 200.
@@ -100,7 +100,8 @@ static int play(FILE *script) {
             type(line + 5);
         } else if (strncmp(line, "pause ", 6) == 0) {
             pause_for(atof(line + 6));
-        } else if (sscanf(line, "size %hu %hu", &size.ws_row, &size.ws_col) == 2) {
+        } else if (sscanf(line, "size %hu %hu %hu %hu", &size.ws_row, &size.ws_col, &size.ws_xpixel,
+                          &size.ws_ypixel) >= 2) {
             ioctl(terminal, TIOCSWINSZ, &size);
         } else if (strncmp(line, "expect ", 7) == 0 && !expect(line + 7)) {
             snprintf(output + length, OUTPUT_BYTES - length, "\nnot seen: %s\n", line + 7);

@@ -14,8 +14,29 @@ local function pass(...)
   return ...
 end
 
-local function is_unfinished(message)
-  return message:find("near '<eof>'", 1, true) ~= nil
+--- Whether more lines could complete the text. A string in quotes ends on its line, and a value alone
+--- ("'=' expected") is a mistake far more often than the first line of an assignment.
+local function is_unfinished(message, text)
+  if message:find("unfinished string", 1, true) then
+    return text:sub(-1) == "\\"
+  end
+  return message:find("near '<eof>'", 1, true) ~= nil and not message:find("'=' expected", 1, true)
+end
+
+--- "a = 1; f(a)": statements, then an expression whose value is wanted.
+local function ending_in_expression(text)
+  local last
+  for _, token in ipairs(lexer.code(text)) do
+    if token.kind == "symbol" and token.text == ";" then
+      last = token.from
+    end
+  end
+  local rest = last and text:sub(last + 1)
+  if not rest or not rest:find "%S" or not loadstring("return " .. rest) then
+    return nil
+  end
+  -- select keeps it from being a tail call, see expression
+  return loadstring(lexer.without_local(text:sub(1, last)) .. "return select(1, " .. rest .. "\n)", "=prompt")
 end
 
 --- The function of an expression. Its value passes through a call, since a tail call would take the
@@ -43,11 +64,14 @@ function M.compile(text)
     return f
   end
   local message
-  f, message = loadstring(lexer.without_local(text), "=prompt")
+  f = ending_in_expression(text)
+  if not f then
+    f, message = loadstring(lexer.without_local(text), "=prompt")
+  end
   if f then
     return interpreted(f)
   end
-  return nil, message, is_unfinished(message) or is_unfinished(first)
+  return nil, message, is_unfinished(message, text) or is_unfinished(first, text)
 end
 
 --- The function of a file.

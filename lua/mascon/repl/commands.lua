@@ -87,11 +87,11 @@ commands.memory = { "", "what tensors and Lua hold", function(session)
   end)
 end }
 
-commands.show = { "picture", "a picture {C, H, W} or a figure, drawn with blocks", function(session, text)
+commands.show = { "picture", "a picture {C, H, W} or a figure, drawn in the terminal", function(session, text)
   local f = expression("show", text)
   if f then
     session.call(function()
-      say(require("mascon.repl.picture").text(f(), session.columns()))
+      say(require("mascon.repl.picture").text(f(), session.terminal))
     end)
   end
 end }
@@ -140,6 +140,12 @@ function M.run(session, line)
   end
   if not command then
     return say((":%s is no command; :help lists them"):format(name))
+  end
+  if command[1] == "" and text ~= "" then
+    if command == commands.help then -- ":help nn.Conv2d" can only mean one thing
+      return session.ask(text)
+    end
+    return say((":%s takes nothing after it"):format(name))
   end
   command[3](session, text)
 end

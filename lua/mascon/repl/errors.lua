@@ -44,7 +44,7 @@ function M.text(value)
   else
     message = require("mascon.repl.show").text(value)
   end
-  if message:find "interrupted$" then
+  if message:match("^[^\n]*"):find "interrupted$" then -- below it may stand in which module
     return style.paint("error", "interrupted")
   end
   local lines = {}

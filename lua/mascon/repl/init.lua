@@ -15,8 +15,22 @@ local globals = {
   tqdm = "tqdm",
 }
 
+--- mascon.help gives the text back; here it is only printed. Without an argument it says what there is.
+local function help(...)
+  local explain = require("mascon.help").help
+  if select("#", ...) == 0 then
+    explain "mascon"
+  else
+    explain((...))
+  end
+end
+
 local function load_global(name)
   local value = require "mascon"
+  if name == "help" then
+    rawset(_G, name, help)
+    return help
+  end
   for part in globals[name]:gmatch "[^.]+" do
     value = value[part]
   end
@@ -85,15 +99,17 @@ function session.evaluate(f, on_end)
     end
     rawset(_G, "_", values[1])
     finish(nil, session.terminal.run(function()
-      local show = require "mascon.repl.show"
+      local show, picture = require "mascon.repl.show", require "mascon.repl.picture"
       for i = 1, n do
-        io.write(show.text(values[i], session.columns()), "\n")
+        local text = picture.of_value(values[i], session.terminal) or show.text(values[i], session.columns())
+        io.write(text, "\n")
       end
     end))
   end, session.terminal.run(f))
 end
 
-local function ask(text)
+--- The documentation of a name, or what a search finds.
+function session.ask(text)
   if text == "" then
     return require("mascon.repl.commands").run(session, ":help")
   end
@@ -110,7 +126,7 @@ local function run_text(text)
     require("mascon.repl.commands").run(session, text)
     return true
   elseif text:find "^%s*%?" then
-    ask(text:match "^%s*%?+%s*(.-)%s*$")
+    session.ask(text:match "^%s*%?+%s*(.-)%s*$")
     return true
   end
   local f, message, unfinished = chunk.compile((text:gsub("^%s*=", "")))
@@ -125,9 +141,13 @@ local function run_text(text)
 end
 
 --- Reads and runs until the input ends.
----@param terminal table read, remember, on_complete, columns, run
+---@param terminal table read, remember, on_complete, size, ask, keep, trim, files, run
 function M.start(terminal)
-  session.terminal, session.columns = terminal, terminal.columns
+  session.terminal = terminal
+  function terminal.columns()
+    return (terminal.size())
+  end
+  session.columns = terminal.columns
   local history = require "mascon.repl.history"
   define_globals()
   local interactive = layer.isatty(0) and layer.isatty(1)
@@ -135,7 +155,7 @@ function M.start(terminal)
   if interactive then
     io.write(("mascon %s, %s. ?name explains, :help lists commands, Ctrl-D leaves.\n"):format(
       layer.string(layer.C.mascon_version()), jit.version))
-    history.load(terminal.remember)
+    history.load(terminal)
     terminal.on_complete(function(before)
       return require("mascon.repl.complete").key(before, pending, terminal)
     end)
@@ -146,7 +166,10 @@ function M.start(terminal)
     if line then
       if interactive then
         terminal.remember(line)
-        history.add(line)
+        local why_not = history.add(terminal, line)
+        if why_not then
+          io.write(style.paint("dim", why_not), "\n")
+        end
       end
       local text = pending and pending .. "\n" .. line or line
       pending = not run_text(text) and text or nil
