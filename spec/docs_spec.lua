@@ -1,6 +1,6 @@
 -- Every code block of README.md and docs/*.md runs. The Lua blocks of a page are one script, run by the
 -- program in an empty folder; a line that ends with "--> text" prints that text ("..." stands for anything).
--- C blocks with a main are compiled and run. The reference pages are those that scripts/docs makes.
+-- Each C block with a main is a program, compiled and run in that folder afterwards. The reference pages are those that scripts/docs makes.
 local mascon = require "mascon"
 
 local shell = require "spec.support.shell"
@@ -24,6 +24,17 @@ local function blocks(text, language)
     end
   end
   return found and table.concat(lines, "\n")
+end
+
+--- The C programs of a page.
+local function c_programs(text)
+  local list = {}
+  for code in text:gmatch "\n```c\n(.-)\n```" do
+    if code:find "int main%(" then
+      list[#list + 1] = code .. "\n"
+    end
+  end
+  return list
 end
 
 --- What the lines marked with --> say, in order.
@@ -55,6 +66,11 @@ local function check_output(page, code, output)
   end
 end
 
+--- Where a page's programs run, below the folder of all.
+local function folder_of_page(page)
+  return "/" .. (page:gsub("[/.]", "_"))
+end
+
 local pages = { "README.md" }
 for path in io.popen("ls docs/*.md docs/reference/*.md 2>/dev/null"):lines() do
   pages[#pages + 1] = path
@@ -76,25 +92,26 @@ describe("the documents", function()
 
   for _, page in ipairs(pages) do
     local text = read(page)
-    local lua, c = blocks(text, "lua"), blocks(text, "c")
+    local lua = blocks(text, "lua")
+    local place = folder_of_page(page)
     if lua then
       it(page .. " runs", function()
-        local place = folder .. "/" .. page:gsub("[/.]", "_")
-        os.execute("mkdir -p " .. place)
-        write(place .. "/page.lua", lua)
-        local output, status = run(("cd %s && LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;%s/examples/?.lua;%s/?.lua;;' "
+        os.execute("mkdir -p " .. folder .. place)
+        write(folder .. place .. "/page.lua", lua)
+        local output, status = run(("cd %s%s && LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;%s/examples/?.lua;%s/?.lua;;' "
           .. "MASCON_DATA=%s MASCON_CACHE=%s/cache MASCON_LIBRARY=%s timeout 120 %s -l spec.support.small_data page.lua"):format(
-          place, here, here, here, here, pictures, folder, library, program))
+          folder, place, here, here, here, here, pictures, folder, library, program))
         assert.equal(0, status, page .. "\n" .. output)
         check_output(page, lua, output)
       end)
     end
-    if c and c:find "int main%(" then
-      it(page .. " compiles and runs", function()
-        local base = folder .. "/" .. page:gsub("[/.]", "_")
-        write(base .. ".c", c)
-        local output, status = run(("cc -std=c99 -Wall -Wextra -Werror -I%s/lib -I%s/include %s.c -o %s.out -L%s -lmascon "
-          .. "-Wl,-rpath,%s && %s.out"):format(here, build, base, base, build, build, base))
+    for i, code in ipairs(c_programs(text)) do
+      it(("%s compiles and runs (program %d)"):format(page, i), function()
+        os.execute("mkdir -p " .. folder .. place)
+        write(("%s%s/c%d.c"):format(folder, place, i), code)
+        local more = code:find("<lua", 1, true) and "$(pkg-config --cflags --libs luajit)" or ""
+        local output, status = run(("cd %s%s && cc -std=c99 -Wall -Wextra -Werror -I%s/lib -I%s/include c%d.c -o c%d -L%s "
+          .. "-lmascon -Wl,-rpath,%s %s && ./c%d"):format(folder, place, here, build, i, i, build, build, more, i))
         assert.equal(0, status, page .. "\n" .. output)
       end)
     end
@@ -114,10 +131,45 @@ describe("the documents", function()
 
   it("have the reference pages that scripts/docs makes", function()
     local made = folder .. "/reference"
-    local output, status = run(("MASCON_LIBRARY=%s MASCON_PROGRAM=%s scripts/docs %s"):format(library, program, made))
+    local output, status = run(("MASCON_LIBRARY=%s MASCON_PROGRAM=%s scripts/docs %s %s/meta.lua"):format(library,
+      program, made, folder))
     assert.equal(0, status, output)
     output, status = run(("diff -r %s docs/reference"):format(made))
     assert.equal(0, status, "run scripts/docs\n" .. output:sub(1, 2000))
+    output, status = run(("diff %s/meta.lua lua/mascon/meta.lua"):format(folder))
+    assert.equal(0, status, "run scripts/docs\n" .. output:sub(1, 2000))
+  end)
+
+  it("have annotations of every name for editors", function()
+    local meta = read "lua/mascon/meta.lua"
+    assert(loadstring(meta, "=meta"))
+    local function annotated(name)
+      assert.is_truthy(meta:find("\nfunction " .. name .. "(", 1, true), name .. " is not in lua/mascon/meta.lua")
+    end
+    for _, row in ipairs(require("mascon.op").list()) do
+      local rows = require "mascon.op.rows"
+      if not rows.has(row, rows.BACKWARD) and not rows.has(row, rows.HIDDEN) then
+        annotated("mascon." .. row.name)
+      end
+    end
+    for name in pairs(require("mascon.tensor").methods) do
+      annotated("Tensor:" .. name)
+    end
+    for name, class in pairs(mascon.nn) do
+      if type(class) == "table" and rawget(class, "class_name") and name ~= "Module" then
+        annotated("nn." .. name)
+      end
+    end
+    for _, part in ipairs { "optim", "data", "datasets", "plot", "metrics", "models", "image" } do
+      for name, v in pairs(mascon[part]) do
+        if type(v) == "function" then
+          annotated(part .. "." .. name)
+        end
+      end
+    end
+    for _, name in ipairs { "zeros", "tensor", "no_grad", "save", "load", "help", "compile", "save_model" } do
+      annotated("mascon." .. name)
+    end
   end)
 
   it("describe every operation, class and function", function()

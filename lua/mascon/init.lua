@@ -83,7 +83,7 @@ local function names()
   return list
 end
 
-return setmetatable(mascon, {
+setmetatable(mascon, {
   parts = parts, -- for completion
   __index = function(self, name)
     local part = parts[name]
@@ -108,3 +108,5 @@ return setmetatable(mascon, {
     return value
   end,
 })
+
+return mascon

@@ -1,6 +1,7 @@
 --- mascon.profile: where the time of a function goes, by operation.
 
 local layer = require "mascon.ffi"
+local guard = require "mascon.guard"
 local op = require "mascon.op"
 local options = require "mascon.options"
 
@@ -24,17 +25,16 @@ end
 --- Runs fn and returns a table of rows {op, calls, ms, share, bytes, conversions, kernel}, slowest
 --- first, and last a row "lua" for the time between the calls of operations; with the totals ms and
 --- wall_ms and the list `sites` of layout conversions. Prints well.
----@param fn function
+---@param fn function must not yield
 function M.profile(fn, ...)
   options.check("profile", { "fn", nil, "function" }, fn)
   C.mascon_profile(1)
   local begun = layer.now()
-  local good, err = pcall(fn, ...)
-  local wall = (layer.now() - begun) * 1e3
-  C.mascon_profile(0)
-  if not good then
-    error(err, 0)
-  end
+  local wall
+  guard.finish(function()
+    wall = (layer.now() - begun) * 1e3
+    C.mascon_profile(0)
+  end, guard.call("profile", fn, ...))
   local numbers = layer.new("int64_t[?]", C.MASCON_PROFILE_COUNT)
   local kernel = layer.new "const char *[1]"
   local rows = setmetatable({ ms = 0, wall_ms = wall, sites = {} }, Profile)

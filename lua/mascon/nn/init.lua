@@ -24,7 +24,7 @@ end
 
 require "mascon.nn.fusion_norm" -- its patterns; nn offers nothing of it
 
-return setmetatable(nn, {
+setmetatable(nn, {
   __index = function(_, name)
     if type(name) ~= "string" or name:sub(1, 1) == "_" then
       return nil
@@ -38,3 +38,5 @@ return setmetatable(nn, {
       nearest and ("did you mean nn.%s?"):format(nearest) or nil)
   end,
 })
+
+return nn
