@@ -124,7 +124,8 @@ enum {
  * list     inputs of a list operation (cat, adam): borrowed
  * attr     options, each in the slots its op declares; attr_set has a bit for each slot given
  * random   counter-based random state; drawn by mascon_invoke from generator for a random op
- * gc_debt  out: bytes of storage allocated by this call, for the host's collector */
+ * gc_debt  out: bytes of storage allocated by this call, for the host's collector; a share of them where
+ *          a device has much memory */
 typedef struct mascon_call {
     int32_t op;
     int32_t n_src;
@@ -268,7 +269,7 @@ MASCON_API void mascon_backward_end(mascon_backward *b);
  * back from mascon_backward_next, and in the released-anchor queue once the graph is freed. */
 MASCON_API mascon_status mascon_node_new(uint64_t id, mascon_tensor **inputs, int32_t n_inputs,
                                          mascon_tensor **outputs, int32_t n_outputs);
-/* Remembers text (a line of the script) for the node that made t; shown by anomaly errors. */
+/* Remembers text (a line of the script; below it, a module) for t's node; anomaly errors show it. */
 MASCON_API void mascon_tensor_set_origin(mascon_tensor *t, const char *text);
 
 /* ---- Random numbers ---------------------------------------------------------------------- */

@@ -172,6 +172,48 @@ describe("modes", function()
     assert.is_truthy(err:find("gradient of mul", 1, true), err)
     assert.is_truthy(err:find("; first non%-finite value arose in log %([^)]*autograd_spec.lua:%d+%)"), err)
   end)
+
+  it("detect_anomaly names step, module, number and kind of the values", function() -- D49
+    local nn = m.nn
+    local Net = nn.Module:extend "Net"
+    function Net:init()
+      self.layer = nn.Sequential(nn.Conv2d(1, 2, 1, { bias = false }), nn.ReLU(), nn.Flatten())
+    end
+    function Net:forward(x)
+      return self.layer(x)
+    end
+    local function message(fn)
+      m.detect_anomaly(true)
+      local _, err = pcall(fn)
+      m.detect_anomaly(false)
+      return err
+    end
+    local net = Net()
+    m.no_grad(function() net.layer[1].weight:fill_(1) end)
+    local optimizer = m.optim.SGD(net:parameters(), { lr = 0 })
+    for _ = 1, 2 do
+      net(m.ones { 1, 1, 1, 2 }):sum():backward()
+      optimizer:step()
+    end
+    local function fail(values)
+      return message(function()
+        local loss = (net(m.tensor { { { values } } }) * m.tensor { 1e30 } * m.tensor { 1e30 }):sum()
+        loss:backward()
+      end)
+    end
+    local err = fail { 1e20, 2 }
+    assert.is_truthy(err:find("^[^\n]*autograd_spec.lua:%d+: step 3: gradient of mul has 4 infinite values;"
+      .. " first non%-finite value arose in mul %([^)\n]*autograd_spec.lua:%d+%)\ninput x, recorded at "),
+      err)
+    err = message(function()
+      net(m.tensor { { { { 1, 0 / 0 } } } }):sum():backward()
+    end)
+    assert.is_truthy(err:find("step 3: gradient of conv2d in Net.layer.0 has 2 NaN values; first non-finite "
+      .. "value arose in conv2d in Net.layer.0 (", 1, true), err)
+    m.optim.SGD(net:parameters(), { lr = 0 }):step()
+    err = message(function() (m.ones({ 1 }, { requires_grad = true }) * 0):log():sum():backward() end)
+    assert.is_truthy(err:find("step 2: gradient of log has 1 infinite value; first", 1, true), err)
+  end)
 end)
 
 describe("scope", function()

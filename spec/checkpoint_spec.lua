@@ -447,4 +447,24 @@ describe("a save that is cut short", function()
       .. " checkpoint is unchanged"
     assert.truthy(found, text)
   end)
+
+  it("leaves the old file where files may not grow that large", function() -- ulimit -f
+    local program = os.getenv "MASCON_PROGRAM" or "build/mascon"
+    local place = folder .. "/limited"
+    os.execute("mkdir " .. place)
+    local writer = place .. "/save.lua"
+    local file = assert(io.open(writer, "w"))
+    file:write([[
+      local m, path = require "mascon", (...) .. "/last.safetensors"
+      m.save(path, { x = m.ones { 10 } })
+      print(select(2, pcall(m.save, path, { x = m.ones { 100000 } })))
+      print(m.load(path).x:numel())
+    ]])
+    file:close()
+    local code, out = run(("(ulimit -f 100; %s %s %s) 2>&1"):format(program, writer, place))
+    assert.equal(0, code, out)
+    assert.truthy(out:find("the previous checkpoint is unchanged\n10\n", 1, true), out)
+    local _, left = run("ls -A " .. place)
+    assert.equal("last.safetensors\nsave.lua\n", left)
+  end)
 end)

@@ -102,7 +102,7 @@ describe("CIFAR10", function()
     local folder = root .. "/cifar-10-batches-bin"
     os.execute("mkdir '" .. folder .. "'")
     cifar.write(folder .. "/data_batch_1.bin", ("x"):rep(3074 * 2))
-    refused "data_batch_1.bin is 6148 bytes = 2 x 3,074: this is CIFAR-100"
+    refused "data_batch_1.bin is 6,148 bytes = 2 x 3,074: this is CIFAR-100"
     cifar.make(root .. "/p", "python", 1)
     cifar.write(root .. "/p/cifar-10-batches-py/data_batch_1",
       cifar.python(cifar.pictures(1, 2), "fine_labels"))

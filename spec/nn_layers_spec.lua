@@ -140,6 +140,14 @@ describe("other layers", function()
     assert.same({ 2, 4, 9 }, nn.Conv1d(4, 4, 3, { padding = "same" })(x).shape)
     assert.truthy(message(conv, mascon.zeros { 4, 9 }):find("conv1d: input has 2 dimensions {4, 9}; "
       .. "expected 3 {batch, channels, length}\nhint: x:unsqueeze(1)", 1, true))
+    for mode, border in pairs { reflect = 2, replicate = 2, circular = 2 } do
+      local padded = nn.Conv1d(4, 4, 5, { padding = border, padding_mode = mode, dilation = 1, stride = 3 })
+      close(padded(x), F.conv1d(F.pad(x, { border, border }, { mode = mode }), padded.weight, padded.bias,
+        { stride = 3 }))
+      local same = nn.Conv1d(4, 4, 4, { padding = "same", padding_mode = mode })
+      close(same(x), F.conv1d(F.pad(x, { 1, 2 }, { mode = mode }), same.weight, same.bias))
+      assert.truthy(tostring(same):find("padding_mode=\"" .. mode, 1, true))
+    end
     local up = nn.ConvTranspose2d(4, 6, 3, { stride = 2, padding = 1, output_padding = 1, groups = 2 })
     local z = mascon.randn { 2, 4, 5, 6 }
     assert.same({ 4, 3, 3, 3 }, up.weight.shape)
@@ -172,6 +180,25 @@ describe("other layers", function()
     close(y[2][1]:detach(), table_.weight[5]:detach())
     y:sum():backward()
     close(table_.weight.grad:select(2, 1), mascon.tensor { 1, 1, 0, 0, 2 })
+  end)
+
+  it("look rows up, one of them for padding", function()
+    for _, padding in ipairs { 5, -1 } do
+      local table_ = nn.Embedding(5, 3, { padding_idx = padding })
+      assert.equal(5, table_.padding_idx)
+      assert.equal("Embedding(5, 3, padding_idx=5)", tostring(table_))
+      assert.same({ 0, 0, 0 }, table_.weight[5]:totable())
+      assert.is_true(table_.weight[4]:abs():sum():item() > 0)
+      table_(mascon.tensor({ { 1, 5 }, { 5, 2 } }, { dtype = "int64" })):sum():backward()
+      close(table_.weight.grad:select(2, 1), mascon.tensor { 1, 1, 0, 0, 0 })
+    end
+    for _, index in ipairs { 0, 6, -6 } do
+      assert.truthy(message(nn.Embedding, 5, 3, { padding_idx = index }):find(
+        ("Embedding: padding_idx is %d; rows run 1..5 or -5..-1"):format(index), 1, true))
+    end
+    nn.Embedding(5, 3, { sparse = false })
+    assert.truthy(message(nn.Embedding, 5, 3, { sparse = true }):find("Embedding: sparse is not supported", 1, true))
+    assert.truthy(message(nn.Embedding, 5, 3, { max_norm = 1 }):find("Embedding: max_norm is not supported", 1, true))
   end)
 
   it("compute losses", function()

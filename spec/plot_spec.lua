@@ -59,6 +59,14 @@ describe("a figure", function()
       plot.lines({ { "a", values } }):save(path)
       assert.truthy(read(path):find("</svg>", 1, true))
     end
+    -- the line has a gap where a value is missing; one more part is the line beside its name
+    local function parts(values)
+      plot.lines({ { "a", values } }):save(path)
+      local line = read(path):match "gnuplot_plot_1.-<path[^>]- d='([^']+)'"
+      return select(2, line:gsub("M", ""))
+    end
+    assert.equal(2, parts { 1, 2, 3, 1, 2, 3, 1, 2 })
+    assert.equal(3, parts { 1, 2, 3, 0 / 0, 2, 3, 1, 2 })
     os.remove(path)
   end)
 

@@ -81,6 +81,25 @@ describe("transforms with fixed parameters", function()
     assert.same({ 3, 10, 16 }, mascon.image.resize(picture, 10).shape)
   end)
 
+  it("weigh colours by their opacity when they resize, as Pillow does", function()
+    local values = {}
+    for i = 1, 48 do
+      values[i] = (i - 1) * 37 % 256
+    end
+    local clear = mascon.tensor(values, { dtype = "uint8" }):reshape(4, 3, 4):permute(3, 1, 2)
+    local resize = mascon.image.resize
+    assert.same({ { { 45, 78 }, { 100, 110 }, { 83, 97 } }, { { 80, 76 }, { 137, 73 }, { 121, 136 } },
+      { { 90, 115 }, { 149, 110 }, { 131, 140 } }, { { 79, 104 }, { 145, 90 }, { 143, 120 } } },
+      resize(clear, { 3, 2 }):totable())
+    assert.same({ { { 29, 78 }, { 100, 111 }, { 81, 97 } }, { { 70, 78 }, { 139, 63 }, { 118, 140 } },
+      { { 77, 116 }, { 152, 105 }, { 131, 142 } }, { { 69, 107 }, { 152, 85 }, { 144, 118 } } },
+      resize(clear, { 3, 2 }, { interpolation = "bicubic" }):totable())
+    assert.same({ { { 100, 117, 141, 112, 95 }, { 160, 138, 88, 128, 157 } },
+      { { 99, 100, 101, 102, 102 }, { 175, 147, 104, 105, 105 } } },
+      resize(clear:narrow(1, 3, 2), { 2, 5 }):totable())
+    assert.equal(37, clear[{ 2, 1, 1 }]:item()) -- the picture itself is as it was
+  end)
+
   it("crop, flip, pad and erase float pictures, too", function()
     local x = T.ToTensor()(picture)
     for _, stage in ipairs { T.CenterCrop(9), T.RandomHorizontalFlip(1), T.RandomVerticalFlip(1),

@@ -182,16 +182,12 @@ static mascon_status run_gradient(masconI_node *node, mascon_tensor **dx) {
     return node->op->grad(&g);
 }
 
-mascon_status masconI_count_not_finite(mascon_tensor *t, double *count) {
-    mascon_tensor *finite, *sum;
-    MASCON_TRY(masconI_emit(MASCON_OP_isfinite, &finite, 1, &t, NULL));
-    mascon_status status = masconI_emit(MASCON_OP_sum, &sum, 1, &finite, NULL);
-    mascon_tensor_release(finite);
-    if (status != MASCON_OK) return status;
-    status = mascon_tensor_item(sum, count);
-    *count = (double)t->view.numel - *count;
-    mascon_tensor_release(sum);
-    return status;
+/* " in Net.layer3.conv2", the module of an origin, or nothing; *line: the length of its first line. */
+static const char *module_of(const masconI_node *node, int *line, char text[128]) {
+    const char *origin = node->origin ? node->origin : "", *end = strchr(origin, '\n');
+    *line = (int)(end ? (size_t)(end - origin) : strlen(origin));
+    snprintf(text, 128, "%s%s", end ? " in " : "", end ? end + 1 : "");
+    return text;
 }
 
 /* "; first non-finite value arose in log (loss.lua:12)", or nothing: the oldest recorded call of the
@@ -201,27 +197,63 @@ static void first_not_finite(const mascon_backward *b, char *text, size_t size) 
     for (int64_t i = b->count - 1; i >= 0; i--) {
         const masconI_node *node = b->nodes[i];
         if (!node->not_finite || !node->op) continue;
-        snprintf(text, size, "; first non-finite value arose in %s%s%s%s", node->op->name,
-                 node->origin ? " (" : "", node->origin ? node->origin : "",
-                 node->origin ? ")" : "");
+        char module[128];
+        int line;
+        module_of(node, &line, module);
+        snprintf(text, size, "; first non-finite value arose in %s%s%s%.*s%s", node->op->name,
+                 module, line ? " (" : "", line, node->origin ? node->origin : "", line ? ")" : "");
         return;
     }
+}
+
+/* "3 NaN values", "1 infinite value", or both. */
+static void bad_values(double nan, double infinite, char *text, size_t size) {
+    int used = 0;
+    if (nan > 0) used = snprintf(text, size, "%.0f NaN%s", nan, infinite > 0 ? " and " : "");
+    if (infinite > 0) snprintf(text + used, size - (size_t)used, "%.0f infinite", infinite);
+    snprintf(text + strlen(text), size - strlen(text), " value%s", nan + infinite == 1 ? "" : "s");
+}
+
+/* The number of elements of t for which an op such as isfinite holds. */
+static mascon_status count_where(int32_t op, mascon_tensor *t, double *count) {
+    mascon_tensor *which, *sum;
+    MASCON_TRY(masconI_emit(op, &which, 1, &t, NULL));
+    mascon_status status = masconI_emit(MASCON_OP_sum, &sum, 1, &which, NULL);
+    mascon_tensor_release(which);
+    if (status != MASCON_OK) return status;
+    status = mascon_tensor_item(sum, count);
+    mascon_tensor_release(sum);
+    return status;
+}
+
+mascon_status masconI_count_not_finite(mascon_tensor *t, double *count) {
+    mascon_status status = count_where(MASCON_OP_isfinite, t, count);
+    *count = (double)t->view.numel - *count;
+    return status;
 }
 
 static mascon_status check_finite(const mascon_backward *b, const masconI_node *node,
                                   mascon_tensor **dx) {
     for (int32_t i = 0; i < node->n_inputs; i++) {
-        double bad = 0;
+        double bad = 0, nan = 0;
         if (!dx[i]) continue;
         MASCON_TRY(masconI_count_not_finite(dx[i], &bad));
         if (bad == 0) continue;
-        char name[32], first[256];
+        MASCON_TRY(count_where(MASCON_OP_isnan, dx[i], &nan));
+        char name[32], module[128], values[80], first[384];
+        int line;
+        module_of(node, &line, module);
+        bad_values(nan, bad - nan, values, sizeof values);
         first_not_finite(b, first, sizeof first);
-        return masconI_fail(
-            MASCON_E_STATE, "gradient of %s (input %s) has %.0f values that are not finite%s%s%s",
-            node->op ? node->op->name : "a function",
-            node->op ? masconI_input_name(node->call.op, i, name) : "", bad,
-            node->origin ? "; recorded at " : "", node->origin ? node->origin : "", first);
+        mascon_status status =
+            masconI_fail(MASCON_E_STATE, "gradient of %s%s has %s%s",
+                         node->op ? node->op->name : "a function", module, values, first);
+        mascon_error *e = masconI_error();
+        snprintf(e->detail, sizeof e->detail, "%s%s%s%s%.*s", node->op ? "input " : "",
+                 node->op ? masconI_input_name(node->call.op, i, name) : "",
+                 node->op && line ? ", " : "", line ? "recorded at " : "", line,
+                 node->origin ? node->origin : "");
+        return status;
     }
     return MASCON_OK;
 }

@@ -70,6 +70,8 @@ mascon_status masconI_tensor_pinned(mascon_tensor **out, const struct mascon_met
 
 mascon_status masconI_alloc(int32_t device, size_t bytes, void **out);
 void masconI_free(int32_t device, void *block, size_t bytes);
+/* What so many bytes count for the collector of a host language: less where a device has much memory. */
+int64_t masconI_debt_of(int32_t device, int64_t bytes);
 /* "34.4 GB", "512 bytes", for messages; returns buffer. */
 const char *masconI_bytes_text(int64_t bytes, char buffer[32]);
 /* Live objects, for mascon_memory: counted by tensor.c and autograd.c. */
@@ -99,7 +101,7 @@ struct mascon_tensor {
     masconI_node *node;       /* who made it; NULL for leaves */
     mascon_tensor *grad;      /* leaves only */
     char *why;                /* of a released tensor */
-    char *origin;             /* line of the script, under anomaly detection */
+    char *origin;             /* see mascon_tensor_set_origin, under anomaly detection */
 };
 
 /* A header over a storage (retained), or over none where storage is NULL. */

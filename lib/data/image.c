@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/simd.h"
 #include "data/image.h"
 #include "io/io.h"
 
@@ -101,6 +102,17 @@ static void orient(const masconI_image *m, int64_t shape[3], int64_t stride[3], 
     stride[2] = swap ? sy : sx;
 }
 
+/* to[0], to[plane] and to[2 * plane] = the three bytes of each of n pixels side by side. */
+MASCON_CLONES static void split_pixels(const uint8_t *restrict from, uint8_t *restrict to,
+                                       int64_t plane, int64_t n) {
+    uint8_t *restrict second = to + plane, *restrict third = second + plane;
+    for (int64_t x = 0; x < n; x++) {
+        to[x] = from[3 * x];
+        second[x] = from[3 * x + 1];
+        third[x] = from[3 * x + 2];
+    }
+}
+
 /* A fresh row-major tensor {c, h, w}. */
 static mascon_status to_tensor(const masconI_image *m, mascon_tensor **out) {
     int64_t shape[3], stride[3], first;
@@ -109,6 +121,13 @@ static mascon_status to_tensor(const masconI_image *m, mascon_tensor **out) {
     masconI_meta(&meta, MASCON_DTYPE_U8, 3, shape);
     MASCON_TRY(masconI_tensor_dense(out, &meta, MASCON_DEVICE_CPU, MASCON_LAYOUT_STRIDED));
     uint8_t *to = mascon_see(*out)->data;
+    if (shape[0] == 3 && stride[2] == 3) {
+        for (int64_t y = 0; y < shape[1]; y++) {
+            split_pixels(m->pixels + first + y * stride[1], to + y * shape[2], shape[1] * shape[2],
+                         shape[2]);
+        }
+        return MASCON_OK;
+    }
     for (int64_t c = 0; c < shape[0]; c++) {
         for (int64_t y = 0; y < shape[1]; y++, to += shape[2]) {
             const uint8_t *from = m->pixels + first + c + y * stride[1];

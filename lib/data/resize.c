@@ -402,11 +402,8 @@ static mascon_status nearest(masconI_picture *p, masconI_scratch *scratch, int64
     return MASCON_OK;
 }
 
-mascon_status masconI_resize(masconI_picture *p, masconI_scratch *scratch, int64_t h, int64_t w,
-                             int32_t filter, int32_t antialias) {
-    if (p->shape[1] == h && p->shape[2] == w) return MASCON_OK;
-    MASCON_TRY(masconI_picture_gather(p, scratch));
-    if (filter == MASCON_NEAREST) return nearest(p, scratch, h, w);
+static mascon_status filtered(masconI_picture *p, masconI_scratch *scratch, int64_t h, int64_t w,
+                              int32_t filter, int32_t antialias) {
     kernel kern = choose_kernel();
     masconI_taps *rows = &scratch->taps[0], *columns = &scratch->taps[1];
     if (p->shape[2] != w) MASCON_TRY(find_taps(rows, p->shape[2], w, filter, antialias, &kern));
@@ -424,6 +421,52 @@ mascon_status masconI_resize(masconI_picture *p, masconI_scratch *scratch, int64
             *p = q;
         }
     }
+    return MASCON_OK;
+}
+
+/* ---- Transparency: in pictures of 2 and 4 channels the last one says how much of a colour there is.
+ * Colours are weighted by it before they are mixed, so that hidden ones do not shine through. ---- */
+
+static void weigh_colours(const masconI_picture *p) {
+    const int64_t c = p->shape[0];
+    for (int64_t y = 0; y < p->shape[1]; y++) {
+        uint8_t *pixel = (uint8_t *)p->data + y * p->stride[1];
+        for (int64_t x = 0; x < p->shape[2]; x++, pixel += c) {
+            for (int64_t k = 0; k < c - 1; k++) {
+                const uint32_t v = (uint32_t)pixel[k] * pixel[c - 1] + 128;
+                pixel[k] = (uint8_t)((v + (v >> 8)) >> 8);
+            }
+        }
+    }
+}
+
+static void unweigh_colours(const masconI_picture *p) {
+    const int64_t c = p->shape[0];
+    for (int64_t y = 0; y < p->shape[1]; y++) {
+        uint8_t *pixel = (uint8_t *)p->data + y * p->stride[1];
+        for (int64_t x = 0; x < p->shape[2]; x++, pixel += c) {
+            const uint32_t alpha = pixel[c - 1];
+            for (int64_t k = 0; alpha > 0 && k < c - 1; k++) {
+                const uint32_t v = 255u * pixel[k] / alpha;
+                pixel[k] = (uint8_t)(v > 255 ? 255 : v);
+            }
+        }
+    }
+}
+
+mascon_status masconI_resize(masconI_picture *p, masconI_scratch *scratch, int64_t h, int64_t w,
+                             int32_t filter, int32_t antialias) {
+    if (p->shape[1] == h && p->shape[2] == w) return MASCON_OK;
+    const int transparent = p->shape[0] == 2 || p->shape[0] == 4;
+    if (filter == MASCON_NEAREST || !transparent) {
+        MASCON_TRY(masconI_picture_gather(p, scratch));
+        if (filter == MASCON_NEAREST) return nearest(p, scratch, h, w);
+        return filtered(p, scratch, h, w, filter, antialias);
+    }
+    MASCON_TRY(masconI_picture_own(p, scratch));
+    weigh_colours(p);
+    MASCON_TRY(filtered(p, scratch, h, w, filter, antialias));
+    unweigh_colours(p);
     return MASCON_OK;
 }
 

@@ -2,6 +2,7 @@
 
 local layer = require "mascon.ffi"
 local create = require "mascon.create"
+local guard = require "mascon.guard"
 local options = require "mascon.options"
 local raise = require "mascon.raise"
 local tensor = require "mascon.tensor"
@@ -14,31 +15,6 @@ local GRAD, INFERENCE, ANOMALY, AUTOCAST = 1, 2, 4, 8
 
 -- Modes ---------------------------------------------------------------------------------------------
 
---- Calls fn so that a yield inside it is noticed instead of leaking the mode into other code.
-local function call_without_yield(name, fn, ...)
-  if coroutine.running() == nil then
-    return pcall(fn, ...) -- the main thread cannot yield
-  end
-  local co = coroutine.create(fn)
-  local results = { coroutine.resume(co, ...) }
-  if results[1] and coroutine.status(co) == "suspended" then
-    return false, { yielded = name }
-  end
-  return unpack(results, 1, table.maxn(results))
-end
-
-local function finish(restore, good, ...)
-  restore()
-  if good then
-    return ...
-  end
-  local err = ...
-  if type(err) == "table" and err.yielded then
-    options.fail(err.yielded, "the function given to it must not yield")
-  end
-  error(err, 0)
-end
-
 local function check_function(name, fn)
   if type(fn) ~= "function" then
     options.fail(name, ("argument 1 is %s; expected a function"):format(options.show(fn)))
@@ -50,7 +26,7 @@ local function with_flags(name, set, clear)
     check_function(name, fn)
     local before = state.flags
     state.flags = bit.band(bit.bor(before, set), bit.bnot(clear))
-    return finish(function() state.flags = before end, call_without_yield(name, fn, ...))
+    return guard.finish(function() state.flags = before end, guard.call(name, fn, ...))
   end
 end
 
@@ -85,7 +61,7 @@ function M.autocast(dtype, given, fn, ...)
   end
   local before = state.flags
   state.flags = read.enabled and bit.bor(before, AUTOCAST) or bit.band(before, bit.bnot(AUTOCAST))
-  return finish(function() state.flags = before end, call_without_yield("autocast", fn, ...))
+  return guard.finish(function() state.flags = before end, guard.call("autocast", fn, ...))
 end
 
 --- Whether autocast is on at this moment.
@@ -153,7 +129,7 @@ function M.scope(fn, ...)
   local outer, list = state.scope, {}
   local line = raise.user_line() or "?"
   state.scope = list
-  local results = { call_without_yield("scope", fn, ...) }
+  local results = { guard.call("scope", fn, ...) }
   local n = table.maxn(results)
   state.scope = outer
   local found = results[1] and reachable(unpack(results, 2, n)) or {}
@@ -168,14 +144,14 @@ function M.scope(fn, ...)
       layer.discard(t, why)
     end
   end
-  return finish(function() end, unpack(results, 1, n))
+  return guard.finish(function() end, unpack(results, 1, n))
 end
 
 --- Runs fn so that what it makes belongs to no scope: parameters, optimizer state, caches.
 function M.outside_scope(fn, ...)
   local outer = state.scope
   state.scope = nil
-  return finish(function() state.scope = outer end, pcall(fn, ...))
+  return guard.finish(function() state.scope = outer end, pcall(fn, ...))
 end
 
 -- Backward ------------------------------------------------------------------------------------------
@@ -211,9 +187,20 @@ local function run_host(pass, id)
   end
 end
 
+--- Steps of the optimizer that was made or stepped last: anomaly errors name the step. -1: none yet.
+M.steps_taken = -1
+
+--- Raises the error of a pass. A gradient that is not finite is named by the step it belongs to.
+local function pass_failed()
+  local found = layer.string(C.mascon_last_error().message):find("^gradient of .* values?%f[;%z]")
+  layer.raise_last(found and M.steps_taken >= 0 and ("step %d"):format(M.steps_taken + 1) or nil)
+end
+
 local function run_pass(pass)
   while true do
-    check(C.mascon_backward_next(pass, what_box, id_box), nil)
+    if C.mascon_backward_next(pass, what_box, id_box) ~= 0 then
+      pass_failed()
+    end
     if what_box[0] == C.MASCON_BACKWARD_DONE then
       return
     end

@@ -328,7 +328,8 @@ local function take(i)
     scope[#scope + 1] = t
   end
   if bit.band(state.flags, 4) ~= 0 then
-    C.mascon_tensor_set_origin(t.h, raise.user_line())
+    local path = raise.depth > 0 and raise.module_path()
+    C.mascon_tensor_set_origin(t.h, (raise.user_line() or "?") .. (path and "\n" .. path or ""))
   end
   return t
 end

@@ -30,7 +30,7 @@ function M.user_line()
 end
 
 --- "SimpleCNN.conv_block_1.0" for the running module, or nil.
-local function module_path()
+function M.module_path()
   local names = {}
   local i = M.depth
   while i > 1 do
@@ -63,7 +63,7 @@ function M.raise(prefix, message, detail, hint)
   if hint and hint ~= "" then
     lines[#lines + 1] = "hint: " .. hint
   end
-  local path = M.depth > 0 and module_path()
+  local path = M.depth > 0 and M.module_path()
   if path then
     lines[#lines + 1] = "in " .. path
   end

@@ -8,6 +8,8 @@ return {
     { args = { S.labels({}, 4), S.randn { 4, 5 } }, name = "a single number" },
     { args = { S.int({ 6 }, 1, 3, "int32"), S.randn { 3, 1 } }, name = "int32, size 1" },
     { args = { S.labels({ 0 }, 4), S.randn { 4, 5 } }, name = "no numbers" },
+    { args = { S.labels({ 9 }, 4), S.randn { 4, 5 } }, options = { padding_idx = 2 }, grad = false,
+      name = "a row without a gradient" },
   },
   errors = {
     { call = function(m) m.embedding(m.tensor({ 1, 0 }, { dtype = "int64" }), m.zeros { 4, 2 }) end,
@@ -19,6 +21,8 @@ return {
       message = "embedding: index is float32; expected one of int64 int32" },
     { call = function(m) m.embedding(m.tensor({ 1 }, { dtype = "int64" }), m.zeros { 4 }) end,
       message = "embedding: weight has 1 dimension {4}; expected {rows, size}" },
+    { call = function(m) m.embedding(m.tensor({ 1 }, { dtype = "int64" }), m.zeros { 4, 2 }, { padding_idx = 5 }) end,
+      message = "embedding: padding_idx is 5; weight has 4 rows" },
   },
   tolerance = { float32 = 1e-6 },
 }

@@ -94,7 +94,8 @@ end
 local function fans(name, t)
   local shape = t.shape
   if #shape < 2 then
-    options.fail(name, ("tensor has %d dimensions; needs 2 or more: {out, in, ...}"):format(#shape))
+    options.fail(name, ("tensor has %d dimension%s; needs 2 or more: {out, in, ...}"):format(#shape,
+      #shape == 1 and "" or "s"))
   end
   local field = 1
   for d = 3, #shape do

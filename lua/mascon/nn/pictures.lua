@@ -34,16 +34,42 @@ local conv1d_spec = layers.factory {
   { "stride", 1, "integer", min = 1 }, { "padding", 0, "integer|string" },
   { "dilation", 1, "integer", min = 1 }, { "groups", 1, "integer", min = 1 },
   { "bias", true, "boolean" },
+  { "padding_mode", "zeros", "string", choices = { "zeros", "reflect", "replicate", "circular" } },
 }
 
+--- Elements to add before and behind a sequence for a layer's padding.
+local function ends(self)
+  if self.padding == "same" then
+    local total = self.dilation * (self.kernel_size - 1)
+    return { math.floor(total / 2), math.ceil(total / 2) }
+  end
+  local n = self.padding == "valid" and 0 or self.padding
+  return { n, n }
+end
+
+--- The forward of layers whose border repeats the sequence: it is added first.
+local function forward_padded(self, x)
+  local padded = x
+  if x:dim() == 3 then -- else the convolution says what is wrong
+    padded = op.find "pad"(x, { pad = ends(self), mode = self.padding_mode })
+  end
+  local run = layers.prepare("conv2d", composed.conv1d_options { stride = self.stride, padding = 0,
+    dilation = self.dilation, groups = self.groups })
+  return composed.conv1d_with(run, padded, self.weight, self.bias)
+end
+
 --- nn.Conv1d(in_channels, out_channels, kernel_size, {stride = 1, padding = 0 | "same" | "valid",
---- dilation = 1, groups = 1, bias = true}): over {batch, channels, length}.
+--- dilation = 1, groups = 1, bias = true, padding_mode = "zeros" | "reflect" | "replicate" | "circular"}):
+--- over {batch, channels, length}.
 function Conv1d:init(...)
   local o = options.arguments("Conv1d", conv1d_spec, ...)
   check_groups("conv1d", o)
   for _, name in ipairs { "in_channels", "out_channels", "kernel_size", "stride", "padding",
-    "dilation", "groups" } do
+    "dilation", "groups", "padding_mode" } do
     self[name] = o[name]
+  end
+  if o.padding_mode ~= "zeros" then
+    self.forward = forward_padded
   end
   composed.conv1d_options(o)
   local shape = { o.out_channels, o.in_channels / o.groups, o.kernel_size }
@@ -64,7 +90,8 @@ end
 function Conv1d:extra_repr()
   local parts = { self.in_channels, self.out_channels, "kernel_size=" .. self.kernel_size,
     "stride=" .. self.stride }
-  for _, field in ipairs { { "padding", 0 }, { "dilation", 1 }, { "groups", 1 } } do
+  for _, field in ipairs { { "padding", 0 }, { "dilation", 1 }, { "groups", 1 },
+    { "padding_mode", "zeros" } } do
     if self[field[1]] ~= field[2] then
       parts[#parts + 1] = field[1] .. "=" .. text(self[field[1]])
     end

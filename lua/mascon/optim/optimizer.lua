@@ -217,6 +217,8 @@ function Optimizer:step()
     drop(self)
     error(err, 0)
   end
+  self.steps_taken = self.steps_taken + 1
+  autograd.steps_taken = self.steps_taken
 end
 
 --- The flat list of an optimizer's op: params, gradients, then each state tensor's list.
@@ -366,6 +368,10 @@ function Optimizer:prepare_state_dict(sd)
   end
   return function()
     self.state = loaded
+    for _, s in pairs(loaded) do
+      self.steps_taken = math.max(self.steps_taken, s.step or 0)
+    end
+    autograd.steps_taken = self.steps_taken
     for _, apply in ipairs(finish) do
       apply()
     end
@@ -423,7 +429,7 @@ local function define(class)
     __tostring = Optimizer.__tostring }
   return function(params, given)
     local self = {
-      param_groups = {}, state = {},
+      param_groups = {}, state = {}, steps_taken = 0,
       work = { params = {}, grads = {}, keys = {}, flat = {}, options = {} },
     }
     setmetatable(self, mt)
@@ -437,6 +443,7 @@ local function define(class)
       self:add_param_group { params = params }
     end
     check_some_train(self)
+    autograd.steps_taken = 0
     return self
   end
 end

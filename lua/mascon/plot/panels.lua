@@ -25,7 +25,7 @@ local function quote_data(s)
 end
 
 local function number(v)
-  return is_finite(v) and ("%.9g"):format(v) or "?"
+  return is_finite(v) and ("%.9g"):format(v) or "NaN"
 end
 
 -- Axes --------------------------------------------------------------------------------------------------
