@@ -2,16 +2,55 @@
 
 local mascon = require "mascon"
 local nn = mascon.nn
+local shell = require "spec.support.shell"
 
 local folder = (os.getenv "MASCON_PROGRAM" or "build/mascon"):match "^(.*)/[^/]*$"
 
---- The output of a command, and its exit status.
-local function run(command)
-  local pipe = assert(io.popen(command .. " 2>&1; echo \" $?\""))
-  local text, status = pipe:read("*a"):match "^(.*) (%d+)%s*$"
-  pipe:close()
-  return text, tonumber(status)
-end
+local run = shell.run
+
+describe("the C tests", function()
+  local headers = { "mascon", "mascon_io", "mascon_data", "mascon_model", "mascon_host", "mascon_lua", "mascon_dlpack" }
+
+  --- The parameters of every function of the headers, by name.
+  local function declared()
+    local functions = {}
+    for _, header in ipairs(headers) do
+      local text = shell.read("lib/" .. header .. ".h"):gsub("/%*.-%*/", "")
+      for before, name, parameters in text:gmatch "MASCON_API%s+([^;()]-)([%w_]+)(%b());" do
+        assert.is_truthy(before:match "%S")
+        functions[name] = parameters
+      end
+    end
+    return functions
+  end
+
+  it("try every function with wrong arguments", function()
+    local tried, count = shell.read "spec/c/test_api_misuse.c", 0
+    -- the loader is for Lua to call, numbers that have no wrong values, and what serves tests
+    local without = { luaopen_mascon = true, mascon_profile = true, mascon_set_call_flags = true }
+    for name, parameters in pairs(declared()) do
+      if parameters ~= "(void)" and not without[name] and not name:match "^mascon_testing_" then
+        count = count + 1
+        assert.is_truthy(tried:find(name .. "(", 1, true), name .. " is not in spec/c/test_api_misuse.c")
+      end
+    end
+    assert.is_true(count > 150, count)
+  end)
+
+  it("know every function that the library shows", function()
+    if select(2, run "command -v nm") ~= 0 then
+      pending "nm is not here"
+    end
+    local functions, count = declared(), 0
+    for name in run(("nm -D --defined-only %s/libmascon.so"):format(folder)):gmatch " [TtWi] ([%w_]+)" do
+      count = count + 1
+      assert.is_truthy(functions[name], name .. " is in no header")
+      functions[name] = nil
+    end
+    assert.is_true(count > 200, count)
+    assert.is_nil(next(functions), tostring(next(functions)) .. " is in a header and not in the library")
+  end)
+end)
 
 describe("the examples in C", function()
   local path = os.tmpname()

@@ -2,6 +2,7 @@
 -- output that goes elsewhere. Several states in several threads: spec/c/test_luaopen.c.
 local mascon = require "mascon"
 local nn = mascon.nn
+local shell = require "spec.support.shell"
 
 local function message_of(fn, ...)
   local good, message = pcall(fn, ...)
@@ -170,5 +171,26 @@ describe("yielding inside a mode", function()
     end)
     assert.matches("no_grad: the function given to it must not yield", co())
     assert.is_true(mascon.is_grad_enabled())
+  end)
+
+  it("is one in every function that sets a mode for another", function()
+    for _, name in ipairs { "no_grad", "enable_grad", "inference_mode", "scope", "autocast", "profile" } do
+      local fn = function() coroutine.yield() end
+      local co = coroutine.wrap(function()
+        return name == "autocast" and message_of(mascon.autocast, "bfloat16", fn) or message_of(mascon[name], fn)
+      end)
+      assert.matches(name .. ": the function given to it must not yield", co())
+      assert.is_true(mascon.is_grad_enabled())
+      assert.equal("float32", (mascon.ones { 2, 2 }:matmul(mascon.ones { 2, 2 })).dtype)
+    end
+  end)
+end)
+
+describe("require without the FFI", function()
+  it("says what is needed", function()
+    local program = [[package.preload.ffi = function() error "none" end package.loaded.ffi = nil ]]
+      .. [[print(select(2, pcall(require, "mascon")))]]
+    local text = shell.run(("luajit -e '%s'"):format(program))
+    assert.equal('mascon needs LuaJIT with its FFI (require "ffi" failed); plain Lua cannot load it\n', text)
   end)
 end)

@@ -6,7 +6,7 @@ local here = io.popen("pwd"):read "*l"
 local run, write = shell.run, shell.write
 local library = os.getenv "MASCON_LIBRARY" or here .. "/build/libmascon.so"
 local build = library:match "^(.*)/[^/]*$"
-local folder, prefix
+local folder, prefix, pkg_config
 
 local function good(command)
   local text, status = run(command)
@@ -42,6 +42,8 @@ setup(function()
   os.remove(folder)
   prefix = folder .. "/prefix with space"
   good(("mkdir -p %s && cmake --install %s --prefix '%s'"):format(folder, build, prefix))
+  good(("ln -s '%s' %s/plain"):format(prefix, folder)) -- compilers take flags with spaces badly
+  pkg_config = ("PKG_CONFIG_PATH=%s pkg-config"):format(good(("find %s/plain/ -name pkgconfig"):format(folder)):match "[^\n]+")
   write(folder .. "/main.c", program)
 end)
 
@@ -51,12 +53,20 @@ end)
 
 describe("an installed mascon", function()
   it("is found by pkg-config", function()
-    local plain = folder .. "/plain" -- compilers take flags with spaces badly
-    good(("ln -s '%s' %s"):format(prefix, plain))
-    local pc = good(("find %s/ -name pkgconfig"):format(plain)):match "[^\n]+"
-    local flags = good(("PKG_CONFIG_PATH=%s pkg-config --cflags --libs mascon"):format(pc)):gsub("\n", "")
-    good(("cd %s && cc -std=c99 -Wall -Wextra -Werror main.c -o by_pc %s -Wl,-rpath,$(dirname %s)"):format(folder, flags, pc))
+    good(("cd %s && cc -std=c99 -Wall -Wextra -Werror main.c -o by_pc $(%s --cflags --libs mascon) "
+      .. "-Wl,-rpath,$(%s --variable=libdir mascon)"):format(folder, pkg_config, pkg_config))
     assert.equal("12\n", good(folder .. "/by_pc"))
+  end)
+
+  it("is linked into a program by its archive", function()
+    if not run(("grep MASCON_SANITIZE: %s/CMakeCache.txt"):format(build)):find("=OFF", 1, true) then
+      pending "an archive with a sanitizer in it needs that of its program"
+    end
+    good(("cmake --build %s --target mascon_static"):format(build)) -- -DMASCON_STATIC=ON installs it
+    good(("cd %s && cc main.c -o by_archive $(%s --cflags mascon) %s/libmascon.a $(%s --static --libs-only-l mascon | "
+      .. "sed s/-lmascon//)"):format(folder, pkg_config, build, pkg_config))
+    assert.equal("12\n", good(("env -u LD_LIBRARY_PATH %s/by_archive"):format(folder)))
+    assert.is_nil(good(("ldd %s/by_archive"):format(folder)):find("libmascon", 1, true))
   end)
 
   it("is found by find_package", function()
@@ -68,6 +78,26 @@ describe("an installed mascon", function()
       target_link_libraries(by_cmake PRIVATE mascon::mascon)]])
     good(("cd %s && cmake -S . -B out -DCMAKE_PREFIX_PATH='%s' && cmake --build out"):format(folder, prefix))
     assert.equal("12\n", good(folder .. "/out/by_cmake"))
+  end)
+
+  it("builds the examples for C hosts, by make and by CMake, which run", function()
+    local c = folder .. "/c"
+    good(("cp -r examples/embed/c %s"):format(c))
+    good(("cd %s && PKG_CONFIG_PATH=$(dirname $(find %s/plain/ -name mascon.pc)) make CFLAGS='-O2 -Wall -Wextra -Werror'")
+      :format(c, folder))
+    good(("cd %s && cmake -S . -B out -DCMAKE_PREFIX_PATH='%s' && cmake --build out"):format(c, prefix))
+    local model, picture = folder .. "/model.safetensors", folder .. "/picture.png"
+    good(("cd / && env -u MASCON_LIBRARY -u LUA_PATH '%s/bin/mascon' -e '%s'"):format(prefix, ([[
+      local mascon = require "mascon"
+      local net = mascon.nn.Sequential(mascon.nn.Flatten(), mascon.nn.Linear(12, 2))
+      mascon.no_grad(function() net[2].weight:zero_() net[2].bias[1], net[2].bias[2] = 0, math.log(3) end)
+      mascon.save_model("%s", net, mascon.zeros { 1, 3, 2, 2 })
+      mascon.image.write("%s", mascon.zeros({ 3, 5, 5 }, { dtype = "uint8" }))]]):format(model, picture)))
+    local found = ("LD_LIBRARY_PATH=$(%s --variable=libdir mascon)"):format(pkg_config)
+    for _, where in ipairs { c, c .. "/out" } do
+      assert.matches("step 20 loss %d", good(("%s %s/train 20"):format(found, where)))
+      assert.equal("1 0.7500\n", good(("echo %s | %s %s/server %s -"):format(picture, found, where, model)))
+    end
   end)
 
   it("runs scripts by its program and by LuaJIT", function()
@@ -95,6 +125,16 @@ describe("an installed mascon", function()
       assert.is_true(name:match "^mascon_" ~= nil or name == "luaopen_mascon", name .. " is exported")
     end
     assert.matches("SONAME[^\n]*libmascon.so.0", good(("readelf -d '%s'"):format(found)))
+  end)
+end)
+
+describe("uninstalling", function()
+  it("removes what was installed and nothing else", function()
+    local there = folder .. "/there"
+    good(("mkdir -p %s/include %s/share/lua/5.1/mascon && touch %s/include/other.h"):format(there, there, there))
+    good(("cmake --install %s --prefix %s && cmake --build %s --target uninstall"):format(build, there, build))
+    assert.equal(there .. "/include/other.h\n", good(("find %s -type f -o -type l"):format(there)))
+    assert.equal("", good(("find %s -name '*mascon*'"):format(there)))
   end)
 end)
 
@@ -127,5 +167,25 @@ describe("the rock", function()
     for name in pairs(rock.build.variables) do -- a variable that CMake does not know would be ignored
       assert.is_true(name:match "^CMAKE_" ~= nil or name == "BUILD_TESTING" or text:find(name, 1, true) ~= nil, name)
     end
+  end)
+
+  it("is built, used and removed by LuaRocks", function()
+    if select(2, run "command -v luarocks") ~= 0 then
+      pending "luarocks is not here"
+    end
+    -- From a copy, since LuaRocks builds inside the source folder; without optimisation, which takes minutes.
+    local source, tree = folder .. "/source", folder .. "/rocks"
+    good(("mkdir %s && cp -r CMakeLists.txt LICENSE README.md lib lua scripts %s/"):format(source, source))
+    local ninja = select(2, run "command -v ninja") == 0 and "CMAKE_GENERATOR=Ninja " or ""
+    local rocks = "luarocks --lua-version=5.1 "
+    good(("cd %s && CMAKE_BUILD_TYPE=Debug %sCMAKE_BUILD_PARALLEL_LEVEL=$(nproc) MASCON_CUDA=OFF MASCON_DNNL_ROOT=%s "
+      .. "%smake --tree %s scripts/mascon-scm-1.rockspec"):format(source, ninja,
+      good(("sed -n s/^MASCON_DNNL_ROOT:PATH=//p %s/CMakeCache.txt"):format(build)):gsub("\n", ""), rocks, tree))
+    local clean = ("cd / && env -u MASCON_LIBRARY -u LUA_PATH -u LUA_CPATH sh -c 'eval \"$(%spath --tree %s)\"; "):format(rocks, tree)
+    write(folder .. "/rock.lua", "local mascon = require 'mascon'; print(mascon.nn.Linear(2, 3)(mascon.ones{1, 2}).shape[2])")
+    assert.equal("3\n", good(("%sluajit %s/rock.lua'"):format(clean, folder)))
+    assert.equal("3\n", good(("%s%s/bin/mascon %s/rock.lua'"):format(clean, tree, folder)))
+    good(("%sremove --tree %s mascon"):format(rocks, tree))
+    assert.equal("", good(("find %s -name '*mascon*'"):format(tree)))
   end)
 end)

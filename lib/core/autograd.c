@@ -230,6 +230,7 @@ mascon_status mascon_node_new(uint64_t id, mascon_tensor **inputs, int32_t n_inp
     if (n_inputs > 0) MASCON_NEED(inputs);
     masconI_node *node;
     MASCON_TRY(masconI_check_recording(NULL, "a function with a backward in Lua"));
+    if (n_inputs < 0) return masconI_fail(MASCON_E_ARG, "%d inputs; expected 0 or more", n_inputs);
     if (n_outputs < 1 || n_outputs > MASCON_MAX_DST) {
         return masconI_fail(MASCON_E_ARG, "a function may have 1 to %d outputs, not %d",
                             MASCON_MAX_DST, n_outputs);

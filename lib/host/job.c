@@ -43,6 +43,24 @@ static struct {
            .finished = PTHREAD_COND_INITIALIZER,
            .end = &queue.first};
 
+/* A fork while another thread holds the lock would leave it locked in the child for ever. */
+static void lock_queue(void) { pthread_mutex_lock(&queue.lock); }
+static void unlock_queue(void) { pthread_mutex_unlock(&queue.lock); }
+static void watch_forks(void) { pthread_atfork(lock_queue, unlock_queue, unlock_queue); }
+
+/* Takes the lock. Fails, without it, in a child whose parent had the threads: no job ends here. */
+static mascon_status enter(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&queue.lock);
+    if (queue.runners == 0 || queue.owner == getpid()) return MASCON_OK;
+    pthread_mutex_unlock(&queue.lock);
+    return masconI_fail(MASCON_E_STATE,
+                        "process was forked after jobs began (pid %d -> %d); load in the child "
+                        "instead",
+                        (int)queue.owner, (int)getpid());
+}
+
 static void release_all(mascon_tensor **list, int32_t n) {
     for (int32_t i = 0; list && i < n; i++) mascon_tensor_release(list[i]);
     free(list);
@@ -121,6 +139,21 @@ static mascon_status fill(mascon_job *job, mascon_model *m, mascon_tensor *const
     return MASCON_OK;
 }
 
+static mascon_status enqueue(mascon_job *job) {
+    MASCON_TRY(enter());
+    if (queue.runners == 0) queue.owner = getpid();
+    const mascon_status status = start_runner();
+    if (status == MASCON_OK) {
+        atomic_fetch_add(&job->refs, 1);
+        *queue.end = job;
+        queue.end = &job->next;
+        queue.waiting++;
+        pthread_cond_signal(&queue.work);
+    }
+    pthread_mutex_unlock(&queue.lock);
+    return status;
+}
+
 mascon_status mascon_job_start(mascon_job **out, mascon_model *m, mascon_tensor *const *inputs,
                                int32_t n_inputs) {
     if (out) *out = NULL;
@@ -140,22 +173,7 @@ mascon_status mascon_job_start(mascon_job **out, mascon_model *m, mascon_tensor 
     mascon_status status = fill(job, m, inputs, n_inputs);
     if (status == MASCON_OK) {
         mascon_model_retain(job->model = m);
-        pthread_mutex_lock(&queue.lock);
-        if (queue.owner != getpid() && queue.runners > 0) {
-            status =
-                masconI_fail(MASCON_E_STATE, "process was forked after jobs began (pid %d -> %d)",
-                             (int)queue.owner, (int)getpid());
-        }
-        if (queue.runners == 0) queue.owner = getpid();
-        if (status == MASCON_OK) status = start_runner();
-        if (status == MASCON_OK) {
-            atomic_fetch_add(&job->refs, 1);
-            *queue.end = job;
-            queue.end = &job->next;
-            queue.waiting++;
-            pthread_cond_signal(&queue.work);
-        }
-        pthread_mutex_unlock(&queue.lock);
+        status = enqueue(job);
     }
     if (status == MASCON_OK) {
         *out = job;
@@ -165,16 +183,22 @@ mascon_status mascon_job_start(mascon_job **out, mascon_model *m, mascon_tensor 
     return status;
 }
 
+static int is_done(const mascon_job *job) {
+    return atomic_load_explicit(&job->done, memory_order_acquire) != 0;
+}
+
+/* In a forked child what was not done is lost: the error is there. */
 int32_t mascon_job_done(const mascon_job *job) {
-    return !job || atomic_load_explicit(&job->done, memory_order_acquire) != 0;
+    return !job || is_done(job) || queue.owner != getpid();
 }
 
 static mascon_status wait_for(mascon_job *job) {
     mascon_status status = MASCON_OK;
-    pthread_mutex_lock(&queue.lock);
-    while (!mascon_job_done(job) && status == MASCON_OK) {
+    if (is_done(job)) return MASCON_OK;
+    MASCON_TRY(enter());
+    while (!is_done(job) && status == MASCON_OK) {
         masconI_wait_briefly(&queue.finished, &queue.lock);
-        if (!mascon_job_done(job) && masconI_interrupt_pending()) {
+        if (!is_done(job) && masconI_interrupt_pending()) {
             status = masconI_fail(MASCON_E_INTERRUPTED, "interrupted");
         }
     }

@@ -6,13 +6,11 @@
  *
  * Invariants
  *   - an entry of the cache that is READY never changes and never goes away
- *   - an entry that is being made has the number of the thread that makes it
+ *   - an entry that is being made has the mark of the thread that makes it
  */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "core/internal.h"
 #include "host/wait.h"
@@ -27,7 +25,7 @@ typedef struct ticket {
 struct mascon_cached {
     mascon_cached *next;
     char *key;
-    pid_t maker; /* the thread that makes the value; 0: it is there */
+    const void *maker; /* the thread that makes the value; NULL: it is there */
     char *text;
     mascon_tensor **tensors;
     mascon_model **models;
@@ -40,18 +38,37 @@ static ticket *tickets;
 static int64_t last_number;
 static mascon_cached *cache;
 
-/* A fork while another thread holds the lock would leave it locked in the child for ever. */
+/* Its address is the mark of a thread: no other living one has it, and a forked child keeps it. */
+static _Thread_local char mark;
+
+static void remove_entry(mascon_cached **at) {
+    mascon_cached *c = *at;
+    *at = c->next;
+    free(c->key);
+    free(c);
+}
+
+/* A fork while another thread holds the lock would leave it locked in the child for ever. Nor would the
+ * child ever see the values that other threads were making: it makes them itself. */
 static void lock_all(void) { pthread_mutex_lock(&lock); }
 static void unlock_all(void) { pthread_mutex_unlock(&lock); }
-static void watch_forks(void) { pthread_atfork(lock_all, unlock_all, unlock_all); }
+static void begin_child(void) {
+    for (mascon_cached **at = &cache; *at;) {
+        if ((*at)->maker && (*at)->maker != &mark) {
+            remove_entry(at);
+        } else {
+            at = &(*at)->next;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+}
+static void watch_forks(void) { pthread_atfork(lock_all, unlock_all, begin_child); }
 
 static void enter(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch_forks);
     pthread_mutex_lock(&lock);
 }
-
-static pid_t thread_number(void) { return (pid_t)syscall(SYS_gettid); }
 
 /* ---- Handing over ---------------------------------------------------------------------------- */
 
@@ -121,8 +138,8 @@ mascon_status mascon_cached_begin(const char *key, int32_t *what, mascon_cached 
     mascon_status status = MASCON_OK;
     enter();
     mascon_cached *c;
-    while ((c = find(key)) != NULL && c->maker != 0 && status == MASCON_OK) {
-        if (c->maker == thread_number()) {
+    while ((c = find(key)) != NULL && c->maker && status == MASCON_OK) {
+        if (c->maker == &mark) {
             status =
                 masconI_fail(MASCON_E_STATE, "\"%s\" is being made by this very function", key);
         } else if (masconI_interrupt_pending()) {
@@ -137,7 +154,7 @@ mascon_status mascon_cached_begin(const char *key, int32_t *what, mascon_cached 
     } else if (status == MASCON_OK) {
         *what = MASCON_CACHED_MAKE;
         status = add(key, &c);
-        if (status == MASCON_OK) c->maker = thread_number();
+        if (status == MASCON_OK) c->maker = &mark;
     }
     pthread_mutex_unlock(&lock);
     return status;
@@ -152,6 +169,9 @@ static mascon_status hold(mascon_cached *c, const char *text, mascon_tensor *con
     mascon_status status = MASCON_OK;
     if (!c->text || !c->tensors || !c->models) {
         status = masconI_fail(MASCON_E_OOM, "not enough memory");
+    }
+    for (int32_t i = 0; i < n_models && status == MASCON_OK; i++) {
+        if (!models[i]) status = masconI_fail(MASCON_E_ARG, "model %d is NULL", i);
     }
     for (int32_t i = 0; i < n_tensors && status == MASCON_OK; i++) {
         status = mascon_tensor_detach(tensors[i], &c->tensors[i]);
@@ -181,11 +201,11 @@ mascon_status mascon_cached_put(const char *key, const char *text, mascon_tensor
     enter();
     mascon_cached *c = find(key);
     mascon_status status;
-    if (!c || c->maker != thread_number()) {
+    if (!c || c->maker != &mark) {
         status = masconI_fail(MASCON_E_STATE, "\"%s\" is not being made by this thread", key);
     } else {
         status = hold(c, text, tensors, n_tensors, models, n_models);
-        if (status == MASCON_OK) c->maker = 0;
+        if (status == MASCON_OK) c->maker = NULL;
     }
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
@@ -197,12 +217,7 @@ void mascon_cached_fail(const char *key) {
     enter();
     mascon_cached **at = &cache;
     while (*at && strcmp((*at)->key, key) != 0) at = &(*at)->next;
-    mascon_cached *c = *at;
-    if (c && c->maker == thread_number()) {
-        *at = c->next;
-        free(c->key);
-        free(c);
-    }
+    if (*at && (*at)->maker == &mark) remove_entry(at);
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
 }

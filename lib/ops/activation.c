@@ -7,11 +7,6 @@
 
 #define LIMIT MASCON_NOLIMIT
 
-static mascon_status infer(mascon_call *call, mascon_meta *out) {
-    masconI_like(&out[0], SRC(call, 0));
-    return MASCON_OK;
-}
-
 static const mascon_attr leaky_relu_attrs[] = {
     {"negative_slope", MASCON_ATTR_NUMBER, MASCON_VALUE, 0.01, 0, LIMIT, NULL,
      "slope where x is negative"},
@@ -53,7 +48,7 @@ static mascon_status emit(mascon_grad *g, int32_t op, mascon_tensor *saved) {
         .dtypes = dtypes_,                                                             \
         .summary = summary_,                                                           \
         .example = "mascon." #op "(mascon.tensor{-1, 2})",                             \
-        .infer = infer,                                                                \
+        .infer = masconI_infer_one_shape,                                              \
         .grad = grad_##op,                                                             \
         .saves = saved,                                                                \
     };                                                                                 \
@@ -64,7 +59,7 @@ static mascon_status emit(mascon_grad *g, int32_t op, mascon_tensor *saved) {
         options.flags = MASCON_OPF_BACKWARD,                                           \
         .dtypes = MASCON_T_FLOAT,                                                      \
         .summary = "gradient of " #op ": dy times " slope,                             \
-        .infer = infer,                                                                \
+        .infer = masconI_infer_one_shape,                                              \
     };
 
 #define IN_PLACE MASCON_OPF_IN_PLACE

@@ -113,16 +113,14 @@ static mascon_status padded(const mascon_call *call, int sign, mascon_meta *out)
     return MASCON_OK;
 }
 
-static mascon_status pad_infer(mascon_call *call, mascon_meta *out) {
-    const mascon_view *x = SRC(call, 0);
+/* Whether x, of these sizes, has the elements that the padding repeats. */
+static mascon_status check_room(const mascon_call *call, int32_t ndim, const int64_t *shape) {
     int mode = (int)call->attr[PAD_MODE];
     int64_t pad[MASCON_MAX_DIMS];
-    MASCON_TRY(padded(call, 1, &out[0]));
-    if (mode == PAD_CONSTANT) return masconI_check_value("value", call->attr[10], x->dtype);
     int32_t n = masconI_list(call, PAD_SIZES, pad);
-    for (int32_t i = 0; i < n; i++) {
-        int32_t d = x->ndim - 1 - i / 2;
-        int64_t size = x->shape[d];
+    for (int32_t i = 0; i < n && mode != PAD_CONSTANT; i++) {
+        int32_t d = ndim - 1 - i / 2;
+        int64_t size = shape[d];
         int64_t most = mode == PAD_REFLECT ? size - 1 : mode == PAD_CIRCULAR ? size : INT64_MAX;
         if (pad[i] > 0 && size == 0) {
             return masconI_fail(MASCON_E_SHAPE, "dimension %d is empty; there is nothing to repeat",
@@ -138,8 +136,18 @@ static mascon_status pad_infer(mascon_call *call, mascon_meta *out) {
     return MASCON_OK;
 }
 
+static mascon_status pad_infer(mascon_call *call, mascon_meta *out) {
+    const mascon_view *x = SRC(call, 0);
+    MASCON_TRY(padded(call, 1, &out[0]));
+    if (call->attr[PAD_MODE] == PAD_CONSTANT) {
+        return masconI_check_value("value", call->attr[10], x->dtype);
+    }
+    return check_room(call, x->ndim, x->shape);
+}
+
 static mascon_status pad_bwd_infer(mascon_call *call, mascon_meta *out) {
-    return padded(call, -1, &out[0]);
+    MASCON_TRY(padded(call, -1, &out[0]));
+    return check_room(call, out[0].ndim, out[0].shape);
 }
 
 static mascon_status pad_grad(mascon_grad *g) {

@@ -272,7 +272,13 @@ static mascon_status grad_prod(mascon_grad *g) {
 }
 
 static mascon_status infer_prod_bwd(mascon_call *call, mascon_meta *out) {
-    masconI_like(&out[0], SRC(call, 1));
+    const mascon_view *x = SRC(call, 1);
+    masconI_reduction r;
+    mascon_meta y;
+    MASCON_TRY(masconI_reduction_of(call, x, &r));
+    masconI_reduction_meta(&r, x, x->dtype, &y);
+    MASCON_TRY(masconI_check_like(call, 0, y.dtype, y.ndim, y.shape));
+    masconI_like(&out[0], x);
     return MASCON_OK;
 }
 

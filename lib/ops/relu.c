@@ -1,10 +1,5 @@
 /* relu.c: max(x, 0) and its backward op. */
-#include "core/op.h"
-
-static mascon_status infer(mascon_call *call, mascon_meta *out) {
-    masconI_like(&out[0], SRC(call, 0));
-    return MASCON_OK;
-}
+#include "ops/support.h"
 
 /* dx = 0 where y <= 0, else dy */
 static mascon_status grad(mascon_grad *g) {
@@ -26,7 +21,7 @@ const mascon_op mascon_op_relu = {
     .dtypes = MASCON_T_NUMBER,
     .summary = "max(x, 0), element by element",
     .example = "mascon.relu(mascon.tensor{-1, 2})",
-    .infer = infer,
+    .infer = masconI_infer_one_shape,
     .grad = grad,
     .saves = "y",
 };
@@ -38,5 +33,5 @@ const mascon_op mascon_op_relu_bwd = {
     .flags = MASCON_OPF_BACKWARD | MASCON_OPF_IN_PLACE,
     .dtypes = MASCON_T_NUMBER,
     .summary = "gradient of relu: 0 where y <= 0, else dy",
-    .infer = infer,
+    .infer = masconI_infer_one_shape,
 };

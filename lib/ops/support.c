@@ -2,6 +2,7 @@
 #include "ops/support.h"
 
 #include <math.h>
+#include <string.h>
 
 int32_t masconI_list(const mascon_call *call, int slot, int64_t values[MASCON_MAX_DIMS]) {
     if (!masconI_given(call, slot)) return 0;
@@ -70,6 +71,31 @@ mascon_status masconI_check_index(const char *name, const mascon_view *index) {
                  mascon_dtype_name(index->dtype));
     return index->dtype == MASCON_DTYPE_BOOL ? masconI_hint("masked_select takes a mask")
                                              : masconI_hint("%s:to(\"int64\")", name);
+}
+
+mascon_status masconI_check_like(const mascon_call *call, int i, int32_t dtype, int32_t ndim,
+                                 const int64_t *shape) {
+    const mascon_view *v = SRC(call, i);
+    const size_t bytes = (size_t)ndim * sizeof *shape;
+    if (v->ndim != ndim || (bytes > 0 && memcmp(v->shape, shape, bytes) != 0)) {
+        char found[160], expected[160];
+        return masconI_fail(MASCON_E_SHAPE, "input %d is %s; expected %s", i + 1,
+                            masconI_shape_text(v->ndim, v->shape, found),
+                            masconI_shape_text(ndim, shape, expected));
+    }
+    if (v->dtype == dtype) return MASCON_OK;
+    return masconI_fail(MASCON_E_DTYPE, "input %d is %s; expected %s", i + 1,
+                        mascon_dtype_name(v->dtype), mascon_dtype_name(dtype));
+}
+
+mascon_status masconI_infer_one_shape(mascon_call *call, mascon_meta *out) {
+    const mascon_view *first = SRC(call, 0);
+    for (int i = 1; i < call->n_src; i++) {
+        if (!call->src[i]) continue;
+        MASCON_TRY(masconI_check_like(call, i, first->dtype, first->ndim, first->shape));
+    }
+    masconI_like(&out[0], first);
+    return MASCON_OK;
 }
 
 mascon_status masconI_dim_between(double dim, int32_t ndim, int32_t *out) {

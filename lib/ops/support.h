@@ -27,6 +27,13 @@ mascon_status masconI_check_value(const char *name, double value, int32_t dtype)
 /* Fails where an index tensor is neither int64 nor int32. */
 mascon_status masconI_check_index(const char *name, const mascon_view *index);
 
+/* Fails where input i has another dtype or shape than these. */
+mascon_status masconI_check_like(const mascon_call *call, int i, int32_t dtype, int32_t ndim,
+                                 const int64_t *shape);
+
+/* The shape rule of ops whose tensors all have one shape and dtype, the output's too. */
+mascon_status masconI_infer_one_shape(mascon_call *call, mascon_meta *out);
+
 /* dim of ndim as D34, allowing the place after the last one (unsqueeze). */
 mascon_status masconI_dim_between(double dim, int32_t ndim, int32_t *out);
 

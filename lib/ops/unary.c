@@ -10,11 +10,6 @@
 #include "ops/elementwise.h"
 #include "ops/support.h"
 
-static mascon_status infer_same(mascon_call *call, mascon_meta *out) {
-    masconI_like(&out[0], SRC(call, 0));
-    return MASCON_OK;
-}
-
 static mascon_status infer_bool(mascon_call *call, mascon_meta *out) {
     masconI_like(&out[0], SRC(call, 0));
     out[0].dtype = MASCON_DTYPE_BOOL;
@@ -76,15 +71,15 @@ static mascon_status grad_zero(mascon_grad *g) {
 /* Of real numbers: whole numbers become float32 first. */
 #define REAL(op, summary, grad, saves)                                         \
     UNARY(op, MASCON_OPF_FLOAT | MASCON_OPF_IN_PLACE, MASCON_T_FLOAT, summary, \
-          "mascon." #op "(mascon.tensor{0.5, 2})", infer_same, grad, saves)
+          "mascon." #op "(mascon.tensor{0.5, 2})", masconI_infer_one_shape, grad, saves)
 /* The same, in float32 under autocast. */
 #define WIDE(op, summary, grad, saves)                                                          \
     UNARY(op, MASCON_OPF_FLOAT | MASCON_OPF_IN_PLACE | MASCON_CAST_UP, MASCON_T_FLOAT, summary, \
-          "mascon." #op "(mascon.tensor{0.5, 2})", infer_same, grad, saves)
+          "mascon." #op "(mascon.tensor{0.5, 2})", masconI_infer_one_shape, grad, saves)
 /* Keeps the dtype. */
 #define KEEP(op, summary, grad, saves)                       \
     UNARY(op, MASCON_OPF_IN_PLACE, MASCON_T_NUMBER, summary, \
-          "mascon." #op "(mascon.tensor{-1.5, 2})", infer_same, grad, saves)
+          "mascon." #op "(mascon.tensor{-1.5, 2})", masconI_infer_one_shape, grad, saves)
 #define TEST(op, summary)                                                                       \
     UNARY(op, MASCON_OPF_NO_GRAD, MASCON_T_ALL, summary, "mascon." #op "(mascon.tensor{0, 1})", \
           infer_bool, NULL, NULL)
@@ -159,5 +154,5 @@ const mascon_op mascon_op_clamp_bwd = {
     .flags = MASCON_OPF_BACKWARD,
     .dtypes = MASCON_T_FLOAT,
     .summary = "gradient of clamp: dy where min <= x <= max, else 0",
-    .infer = infer_same,
+    .infer = masconI_infer_one_shape,
 };

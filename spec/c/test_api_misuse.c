@@ -9,7 +9,9 @@
 
 #include "mascon_data.h"
 #include "mascon_dlpack.h"
+#include "mascon_host.h"
 #include "mascon_io.h"
+#include "mascon_lua.h"
 #include "mascon_model.h"
 
 static int failures;
@@ -169,6 +171,9 @@ static void gradients(void) {
     REFUSED(mascon_node_new(1, &t, 1, NULL, 1));
     REFUSED(mascon_node_new(1, NULL, 1, &t, 1));
     REFUSED(mascon_node_new(1, &t, 1, &t, 99));
+    REFUSED(mascon_node_new(1, &t, -1, &t2, 1));
+    REFUSED(mascon_node_new(1, &t, 1, &t2, -1));
+    REFUSED(mascon_backward_begin(&pass, t, NULL, &t, -1, 0));
 }
 
 static void free_nothing(void *user, void *block) {
@@ -388,9 +393,39 @@ static void pictures(void) {
     QUIET_VOID(mascon_loader_stop(NULL));
     QUIET(mascon_loader_waited(NULL));
     QUIET_VOID(mascon_loader_release(NULL));
+    mascon_resident *resident = NULL;
+    REFUSED(mascon_resident_new(NULL, s, MASCON_DEVICE_CPU));
+    REFUSED(mascon_resident_new(&resident, NULL, MASCON_DEVICE_CPU));
+    REFUSED(mascon_resident_begin(NULL, NULL, 1, 1, sizes, 1));
+    REFUSED(mascon_resident_batch(NULL, 0, 1, none));
+    QUIET_VOID(mascon_resident_release(NULL));
     mascon_loader_release(loader);
     mascon_source_release(s);
     mascon_pipeline_release(p);
+}
+
+static void residents(void) {
+    static mascon_source *s;
+    static mascon_resident *r, *made;
+    static mascon_tensor *two[2];
+    mascon_source_fake(&s, 4, 2, 8, 8, 0);
+    mascon_resident_new(&r, s, MASCON_DEVICE_CPU);
+    REFUSED(mascon_resident_new(NULL, s, MASCON_DEVICE_CPU));
+    REFUSED(mascon_resident_new(&made, NULL, MASCON_DEVICE_CPU));
+    REFUSED(mascon_resident_new(&made, s, -1));
+    REFUSED(mascon_resident_new(&made, s, 99999));
+    REFUSED(mascon_resident_begin(NULL, NULL, 1, 1, sizes, 2));
+    REFUSED(mascon_resident_begin(r, NULL, 1, 1, NULL, 2));
+    REFUSED(mascon_resident_begin(r, NULL, 1, 1, sizes, -1));
+    REFUSED(mascon_resident_begin(r, NULL, 1, 1, negative, 2));
+    REFUSED(mascon_resident_batch(NULL, 0, 1, two));
+    REFUSED(mascon_resident_batch(r, 0, 1, NULL));
+    REFUSED(mascon_resident_batch(r, 0, 1, two)); /* no epoch was begun */
+    REFUSED((mascon_resident_begin(r, NULL, 1, 1, sizes, 2), mascon_resident_batch(r, -1, 1, two)));
+    REFUSED((mascon_resident_begin(r, NULL, 1, 1, sizes, 2), mascon_resident_batch(r, 0, -1, two)));
+    QUIET_VOID(mascon_resident_release(NULL));
+    mascon_resident_release(r);
+    mascon_source_release(s);
 }
 
 static void files(void) {
@@ -449,6 +484,99 @@ static void models(void) {
     REFUSED(mascon_tensor_to_dlpack_versioned(NULL, t));
 }
 
+static void hosts(void) {
+    static mascon_cached *c;
+    static mascon_job *job;
+    static mascon_model *no_model;
+    REFUSED(mascon_share(NULL, &large));
+    REFUSED(mascon_share(t, NULL));
+    REFUSED(mascon_shared_take(1, NULL));
+    REFUSED(mascon_shared_take(12345, &out));
+    REFUSED(mascon_cached_begin(NULL, &integer, &c));
+    REFUSED(mascon_cached_begin("key", NULL, &c));
+    REFUSED(mascon_cached_begin("key", &integer, NULL));
+    REFUSED((mascon_cached_begin("key", &integer, &c), mascon_cached_begin("key", &integer, &c)));
+    REFUSED(mascon_cached_put(NULL, "text", NULL, 0, NULL, 0));
+    REFUSED(mascon_cached_put("key", "text", NULL, 0, NULL, 0));
+    REFUSED((mascon_cached_begin("key", &integer, &c),
+             mascon_cached_put("key", NULL, NULL, 0, NULL, 0)));
+    REFUSED((mascon_cached_begin("key", &integer, &c),
+             mascon_cached_put("key", "text", NULL, 1, NULL, 0)));
+    REFUSED((mascon_cached_begin("key", &integer, &c),
+             mascon_cached_put("key", "text", NULL, -1, NULL, 0)));
+    REFUSED((mascon_cached_begin("key", &integer, &c),
+             mascon_cached_put("key", "text", none, 1, NULL, 0)));
+    REFUSED((mascon_cached_begin("key", &integer, &c),
+             mascon_cached_put("key", "text", NULL, 0, &no_model, 1)));
+    QUIET_VOID(mascon_cached_fail(NULL));
+    QUIET_VOID(mascon_cached_fail("key"));
+    QUIET(mascon_cached_text(NULL));
+    REFUSED(mascon_cached_tensor(NULL, 0, &out));
+    REFUSED(mascon_cached_model(NULL, 0, &no_model));
+    REFUSED(mascon_job_start(NULL, NULL, &t, 1));
+    REFUSED(mascon_job_start(&job, NULL, &t, 1));
+    QUIET(mascon_job_done(NULL));
+    REFUSED(mascon_job_result(NULL, &out, 1));
+    QUIET_VOID(mascon_job_release(NULL));
+    REFUSED(mascon_push_tensor(NULL, t));
+    REFUSED(mascon_check_tensor(NULL, 1, &out));
+}
+
+/* Tensors whose storage was dropped. */
+static void released(void) {
+    static mascon_backward *pass;
+    static mascon_upload *upload;
+    static mascon_source *source;
+    static mascon_pipeline *p;
+    static mascon_writer *writer;
+    static mascon_digest *digest;
+    static mascon_recorder *r;
+    static mascon_dlpack *d;
+    static mascon_dlpack_versioned *v;
+    void *data;
+    mascon_call call;
+    memset(&call, 0, sizeof call);
+    mascon_tensor_discard(t2, "released at the end of scope");
+    call.op = mascon_op_find("relu");
+    call.n_src = 1;
+    call.src[0] = t2;
+    mascon_pipeline_new(&p);
+    mascon_digest_new(&digest);
+    mascon_writer_begin(&writer, "misuse.safetensors");
+    REFUSED(mascon_invoke(&call));
+    REFUSED(mascon_tensor_data(t2, &data));
+    REFUSED(mascon_tensor_read(t2, &number));
+    REFUSED(mascon_tensor_write(t2, &number));
+    REFUSED(mascon_tensor_item(t2, &number));
+    REFUSED(mascon_tensor_set_requires_grad(t2, 1));
+    REFUSED(mascon_tensor_detach(t2, &out));
+    REFUSED(mascon_tensor_pin(t2, &out));
+    REFUSED(mascon_tensor_set_grad(t, t2));
+    REFUSED(mascon_backward_begin(&pass, t2, NULL, NULL, 0, 0));
+    QUIET(mascon_node_new(1, &t2, 1, &t, 1)); /* the function may have released it */
+    REFUSED(mascon_upload_new(&upload, &t2, 1, MASCON_DEVICE_CUDA, none));
+    REFUSED(mascon_source_tensors(&source, &t2, 1));
+    REFUSED(mascon_pipeline_apply(p, t2, &out));
+    REFUSED(mascon_image_write("misuse.png", t2, MASCON_IMAGE_PNG, 90));
+    REFUSED(mascon_writer_add(writer, "a", t2, NULL));
+    REFUSED(mascon_digest_tensor(digest, t2));
+    REFUSED(mascon_share(t2, &large));
+    REFUSED(mascon_tensor_to_dlpack(&d, t2));
+    REFUSED(mascon_tensor_to_dlpack_versioned(&v, t2));
+    REFUSED((mascon_recorder_begin(&r), mascon_recorder_input(r, "x", t2)));
+    REFUSED((mascon_recorder_begin(&r), mascon_recorder_constant(r, "x", t2)));
+    REFUSED((mascon_recorder_begin(&r), mascon_recorder_output(r, "x", t2)));
+    QUIET(mascon_tensor_find_nonfinite(t2));
+    QUIET(mascon_tensor_storage_id(t2));
+    QUIET(mascon_tensor_version(t2));
+    QUIET_VOID(mascon_tensor_mark_changed(t2));
+    QUIET_VOID(mascon_tensor_set_origin(t2, "x"));
+    QUIET(mascon_writer_find(writer, t2));
+    mascon_writer_release(writer);
+    mascon_digest_release(digest);
+    mascon_pipeline_release(p);
+}
+
 int main(void) {
     mascon_tensor_new(&t, MASCON_DTYPE_F32, 2, sizes, MASCON_DEVICE_CPU);
     mascon_tensor_new(&t2, MASCON_DTYPE_F32, 2, sizes, MASCON_DEVICE_CPU);
@@ -459,8 +587,11 @@ int main(void) {
     readers();
     writers();
     pictures();
+    residents();
     files();
     models();
+    hosts();
+    released();
     mascon_tensor_release(t);
     mascon_tensor_release(t2);
     return failures != 0;
