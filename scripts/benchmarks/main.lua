@@ -24,13 +24,14 @@ do
 end
 
 local torch_configs = { "eager", "channels_last", "compiled" }
+local inference_configs = { "eager", "channels_last", "compiled", "frozen" }
 local known = {
   w1 = { title = "W1: training step of SimpleCNN, batch " .. args.batch, torch = torch_configs },
   w2 = { title = "W2: training step of CustomCNN, batch " .. args.batch, torch = torch_configs },
-  w3 = { title = "W3: inference of ResNet-50, batch " .. args.batch, torch = torch_configs },
+  w3 = { title = "W3: inference of ResNet-50, batch " .. args.batch, torch = inference_configs },
   w3_head = { title = "W3: training of the head of a frozen ResNet-50, batch " .. args.batch, torch = torch_configs },
-  w4_custom = { title = "W4: inference of CustomCNN, one picture", torch = torch_configs },
-  w4 = { title = "W4: inference of SimpleCNN, one picture", torch = torch_configs },
+  w4_custom = { title = "W4: inference of CustomCNN, one picture", torch = inference_configs },
+  w4 = { title = "W4: inference of SimpleCNN, one picture", torch = inference_configs },
   epoch = { title = "epoch of the lecture's script, loader included", torch = { "workers0", "workers2" },
     rounds = 2 },
   start = { title = "process start to require \"mascon\"", torch = { "import" } },

@@ -1,6 +1,7 @@
 """PyTorch's side of scripts/bench, once per round:
 python torch_workloads.py NAME CONFIG SECONDS THREADS DEVICE [BATCH] [SIZE]; prints "ms BEST MEDIAN COUNT".
-CONFIG is eager, channels_last or compiled. A name that ends in _bf16 is the workload under autocast. On a
+CONFIG is eager, channels_last, compiled or, for inference, frozen: compiled for channels-last memory with
+the weights as constants. A name that ends in _bf16 is the workload under autocast. On a
 GPU float32 convolutions use TF32 and products do not, as PyTorch does by itself, and channels_last also
 lets cuDNN time its algorithms."""
 import sys
@@ -60,10 +61,13 @@ class CustomCNN(nn.Module):
 
 def prepare(model, x):
     model, x = model.to(device), x.to(device)
-    if config == "channels_last":
+    if config in ("channels_last", "frozen"):
         model = model.to(memory_format=torch.channels_last)
         x = x.contiguous(memory_format=torch.channels_last)
-    if config == "compiled":
+    if config == "frozen":
+        from torch._inductor import config as inductor
+        inductor.freezing = True
+    if config in ("compiled", "frozen"):
         model = torch.compile(model)
     return model, x
 
@@ -96,8 +100,10 @@ def w2():
 def inference(model, x=None):
     model, x = prepare(model.eval(), torch.rand(1, 3, 32, 32) if x is None else x)
 
+    mode = torch.no_grad if config == "frozen" else torch.inference_mode  # freezing asks for the first
+
     def forward():
-        with torch.inference_mode(), in_dtype():
+        with mode(), in_dtype():
             y = model(x)
         if on_gpu:
             torch.cuda.synchronize()
