@@ -91,6 +91,14 @@ M.copy = ffi.copy
 M.sizeof = ffi.sizeof
 M.gc = ffi.gc
 
+--- Another library, by the C declarations of its functions; path nil: what the process itself has.
+---@param path? string
+---@param declarations string
+function M.library(path, declarations)
+  ffi.cdef(declarations)
+  return path and ffi.load(path) or ffi.C
+end
+
 --- A Lua string of a C string (NULL gives nil) or of n bytes.
 function M.string(pointer, n)
   if pointer == nil then

@@ -1,6 +1,5 @@
 --- The convolutions that scripts/bench_op conv2d times: those of SimpleCNN, CustomCNN and ResNet-50.
 
-local ffi = require "ffi"
 local mascon = require "mascon"
 local create = require "mascon.create"
 local layer = require "mascon.ffi"
@@ -78,13 +77,12 @@ local function onednn_library()
   local made = os.execute(("cc -O2 -shared -fPIC -fopenmp %s -o %s -ldnnl 2>/dev/null"):format(source, path))
   local library
   if made == 0 or made == true then
-    ffi.cdef [[
+    library = layer.library(path, [[
       void *mascon_bench_onednn_open(int64_t n, int64_t c, int64_t side, int64_t oc, int pass, int same,
                                      int threads);
       int mascon_bench_onednn_run(void *opened);
       void mascon_bench_onednn_close(void *opened);
-    ]]
-    library = ffi.load(path)
+    ]])
   else
     io.stderr:write "bench_op: no C compiler or no headers of oneDNN; its Winograd is not timed\n"
   end

@@ -6,12 +6,7 @@
 -- once, for its loss, so calls are counted by waits. MASCON_FAKE_MEMORY=150000000000 is a device as large
 -- as a GPU for servers, on which the collector has less to do.
 
-local ffi = require "ffi"
-
-ffi.cdef [[
-const char *masconF_name(int32_t i);
-int64_t masconF_calls(const char *call);
-]]
+local layer = require "mascon.ffi"
 
 local name, seconds = ...
 local folder = os.getenv "MASCON_BACKEND_PATH"
@@ -19,14 +14,17 @@ if not folder or os.getenv "MASCON_FAKE_SKIP" ~= "1" then
   io.stderr:write "host.lua needs the fake device: MASCON_BACKEND_PATH=build/cuda-fake MASCON_FAKE_SKIP=1\n"
   os.exit(2)
 end
-local fake = ffi.load(folder .. "/libmascon_cuda.so")
+local fake = layer.library(folder .. "/libmascon_cuda.so", [[
+  const char *masconF_name(int32_t i);
+  int64_t masconF_calls(const char *call);
+]])
 
 local chunk = assert(loadfile "scripts/benchmarks/workloads.lua")
 
 local function calls()
   local counts, i = {}, 0
   while fake.masconF_name(i) ~= nil do
-    local text = ffi.string(fake.masconF_name(i))
+    local text = layer.string(fake.masconF_name(i))
     counts[text] = tonumber(fake.masconF_calls(text))
     i = i + 1
   end

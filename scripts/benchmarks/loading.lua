@@ -2,18 +2,18 @@
 -- file into newly allocated memory, in plain pages and in huge ones. All from a warm cache, in turn.
 -- build/mascon scripts/benchmarks/loading.lua FILE [ROUNDS]; prints milliseconds (best, median), the ratios and the
 -- most memory that a load had resident beyond what was before, by the size of the file.
-local ffi = require "ffi"
 local mascon = require "mascon"
-local now = require "mascon.ffi".now
+local layer = require "mascon.ffi"
 
-ffi.cdef [[
+local now = layer.now
+local libc = layer.library(nil, [[
   int open(const char *path, int flags, ...);
   int close(int fd);
   ssize_t pread(int fd, void *buffer, size_t bytes, long offset);
   int posix_memalign(void **block, size_t alignment, size_t bytes);
   int madvise(void *block, size_t bytes, int advice);
   void free(void *block);
-]]
+]])
 
 local PLAIN, HUGE = 15, 14 -- MADV_NOHUGEPAGE, MADV_HUGEPAGE
 
@@ -24,18 +24,18 @@ local size = file:seek "end"
 file:close()
 
 local function pread(advice)
-  local fd, box = ffi.C.open(path, 0), ffi.new "void *[1]"
-  assert(fd >= 0 and ffi.C.posix_memalign(box, 2 ^ 21, size) == 0)
+  local fd, box = libc.open(path, 0), layer.new "void *[1]"
+  assert(fd >= 0 and libc.posix_memalign(box, 2 ^ 21, size) == 0)
   local block = box[0]
-  ffi.C.madvise(block, size, advice)
+  libc.madvise(block, size, advice)
   local at = 0
   while at < size do
-    local n = tonumber(ffi.C.pread(fd, ffi.cast("char *", block) + at, size - at, at))
+    local n = tonumber(libc.pread(fd, layer.cast("char *", block) + at, size - at, at))
     assert(n > 0)
     at = at + n
   end
-  ffi.C.close(fd)
-  return function() ffi.C.free(block) end
+  libc.close(fd)
+  return function() libc.free(block) end
 end
 
 local function load()
