@@ -5,6 +5,7 @@ local fusion = require "mascon.nn.fusion"
 local mascon = require "mascon"
 local resnet = require "mascon.models.resnet"
 
+local ops_of = require "spec.support.ops"
 local nn = mascon.nn
 
 local function same_bits(a, b)
@@ -46,15 +47,6 @@ local function passes(make, x, fused, autocast)
     seen[#seen + 1] = b
   end
   return seen, net
-end
-
---- The ops that fn calls, as a set.
-local function ops_of(fn)
-  local set = {}
-  for _, row in ipairs(mascon.profile(fn)) do
-    set[row.op] = row.calls
-  end
-  return set
 end
 
 --- Compares fused and plain passes; returns the ops of a fused one.

@@ -1,6 +1,7 @@
 -- Fused batch norm: the same bits as the layers one by one, and which runs of layers are fused.
 local mascon = require "mascon"
 local fusion = require "mascon.nn.fusion"
+local ops_of = require "spec.support.ops"
 local nn = mascon.nn
 
 local function same(a, b)
@@ -46,15 +47,10 @@ local function check(make, shape, dtype)
 end
 
 --- The ops that a training step of the model calls, by name.
-local function ops_of(model, x)
-  local names = {}
-  local rows = mascon.profile(function()
+local function ops_of_step(model, x)
+  return ops_of(function()
     model(x):sum():backward()
   end)
-  for _, row in ipairs(rows) do
-    names[row.op] = row.calls
-  end
-  return names
 end
 
 local function block(from, to, p)
@@ -104,7 +100,7 @@ describe("fused batch norm", function()
 
   it("takes the ReLU's mask and the block's end", function()
     local model, x = block(3, 32), mascon.randn { 2, 3, 8, 8 }
-    local ops = ops_of(model, x)
+    local ops = ops_of_step(model, x)
     assert.is_nil(ops.relu_bwd)
     assert.are.equal(1, ops.batch_norm_pool)
     assert.are.equal(1, ops.batch_norm_pool_bwd)
@@ -117,12 +113,12 @@ describe("fused batch norm", function()
     local model, x = block(3, 32), mascon.randn { 2, 3, 8, 8 }
     local seen
     model[6]:register_forward_hook(function(_, _, y) seen = y.shape end)
-    local ops = ops_of(model, x)
+    local ops = ops_of_step(model, x)
     assert.are.same({ 2, 32, 8, 8 }, seen)
     assert.is_nil(ops.batch_norm_pool)
     assert.are.equal(1, ops.max_pool2d)
     model = block(3, 32):eval()
-    ops = ops_of(model, x)
+    ops = ops_of_step(model, x)
     assert.is_nil(ops.batch_norm_pool)
   end)
 
@@ -152,7 +148,7 @@ describe("fused batch norm", function()
   it("is found behind a convolution, too", function()
     local model = nn.Sequential(nn.Conv2d(3, 16, 3, { padding = 1 }), nn.BatchNorm2d(16), nn.MaxPool2d(2),
       nn.Dropout(0.1))
-    assert.are.equal(1, ops_of(model, mascon.randn { 2, 3, 8, 8 }).batch_norm_pool)
+    assert.are.equal(1, ops_of_step(model, mascon.randn { 2, 3, 8, 8 }).batch_norm_pool)
   end)
 
   it("raises what the layer raises", function()

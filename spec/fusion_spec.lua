@@ -5,6 +5,7 @@ local layer = require "mascon.ffi"
 local mascon = require "mascon"
 local resnet = require "mascon.models.resnet"
 
+local ops_of = require "spec.support.ops"
 local nn = mascon.nn
 
 --- Runs fn with fusion switched on or off.
@@ -14,15 +15,6 @@ local function with_fusion(on, fn, ...)
   fusion.enable(before)
   assert(results[1], results[2])
   return unpack(results, 2)
-end
-
---- The ops that fn calls, as a set.
-local function ops_of(fn)
-  local set = {}
-  for _, row in ipairs(mascon.profile(fn)) do
-    set[row.op] = row.calls
-  end
-  return set
 end
 
 --- net(x) with nothing recorded.

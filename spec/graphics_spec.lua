@@ -8,6 +8,7 @@ local kitty = require "mascon.repl.kitty"
 local layer = require "mascon.ffi"
 local palette = require "mascon.repl.palette"
 local player = require "spec.support.session"
+local write = require("spec.support.shell").temporary
 local sixel = require "mascon.repl.sixel"
 
 local function bytes_of(list)
@@ -282,7 +283,7 @@ expect >
   end)
 
   it("are files' bytes nowhere but on a terminal", function()
-    local path = player.write ":show mascon.zeros{3, 8, 8}\n"
+    local path = write ":show mascon.zeros{3, 8, 8}\n"
     local pipe = io.popen(("MASCON_GRAPHICS=kitty MASCON_HISTORY= %s -i < %s"):format(player.program, path))
     local text = pipe:read "*a"
     pipe:close()

@@ -1,22 +1,14 @@
 --- The program: scripts, arguments, exit codes, Ctrl-C.
 
+local shell = require "spec.support.shell"
 local program = os.getenv "MASCON_PROGRAM" or "build/mascon"
 
-local function write(text)
-  local path = os.tmpname()
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-  return path
-end
+local write = shell.temporary
 
 --- Runs a shell command; its exit code and what it printed on both outputs.
 local function run(command)
-  local pipe = assert(io.popen("(" .. command .. ") 2>&1; echo \"code:$?\"", "r"))
-  local text = pipe:read "*a"
-  pipe:close()
-  local body, code = text:match "^(.*)code:(%d+)\n$"
-  return tonumber(code), body
+  local text, status = shell.run(command)
+  return status, text
 end
 
 --- Runs a script, sends SIGINT after some seconds; code, text and seconds until it ended.

@@ -7,8 +7,9 @@ local layer = require "mascon.ffi"
 local docs = require "mascon.docs"
 
 local player = require "spec.support.session"
+local write = require("spec.support.shell").temporary
 
-local program, play, write = player.program, player.play, player.write
+local program, play = player.program, player.play
 
 local function remove(...)
   for _, path in ipairs { ... } do

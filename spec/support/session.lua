@@ -1,5 +1,7 @@
 --- Plays a user at the program on a pseudo-terminal (spec/support/pty.c).
 
+local shell = require "spec.support.shell"
+
 local M = {}
 
 M.program = os.getenv "MASCON_PROGRAM" or "build/mascon"
@@ -12,22 +14,13 @@ if file then
   file:close()
 end
 
---- A temporary file with this text.
-function M.write(text)
-  local path = os.tmpname()
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-  return path
-end
-
 --- Plays steps at the program ("prompt" and "more" wait for the two prompts); what it printed, the
 --- milliseconds of each expectation, its exit status.
 ---@param steps string lines for spec/support/pty.c
 ---@param given? table arguments, history (a file; false: where it is by itself), environment
 function M.play(steps, given)
   given = given or {}
-  local script = M.write((steps:gsub("prompt\n", "expect > \n"):gsub("more\n", "expect >> \n")))
+  local script = shell.temporary((steps:gsub("prompt\n", "expect > \n"):gsub("more\n", "expect >> \n")))
   local environment = given.environment or "NO_COLOR=1"
   local history = given.history == false and "" or ("MASCON_HISTORY='%s'"):format(given.history or "")
   local command = "env -u COLORTERM -u NO_COLOR -u MASCON_GRAPHICS -u MASCON_HISTORY TERM=xterm LC_ALL=C.UTF-8 "

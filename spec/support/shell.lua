@@ -25,4 +25,13 @@ function M.write(path, text)
   file:close()
 end
 
+--- A temporary file with this text.
+---@param text string
+---@return string path
+function M.temporary(text)
+  local path = os.tmpname()
+  M.write(path, text)
+  return path
+end
+
 return M
