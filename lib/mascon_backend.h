@@ -57,6 +57,9 @@ typedef struct mascon_wish {
 typedef struct mascon_exec {
     void *workspace; /* as many bytes as workspace() asked for, 64-byte aligned, uninitialised */
     void *stream;    /* the device's current stream; NULL on the CPU */
+    /* While a device's work is captured to be replayed: where in the device's memory the words lie that
+     * the kernel's `live` names; they are read when the kernel runs there. NULL: they are the call's. */
+    const void *live;
 } mascon_exec;
 
 typedef struct mascon_kernel {
@@ -68,9 +71,15 @@ typedef struct mascon_kernel {
     /* Computes dst from src. Writes every element of dst. Returns a status; on failure it has
      * called masconI_fail with what is wrong. */
     mascon_status (*run)(mascon_call *call, mascon_exec *exec);
+    /* Of a kernel with words that differ each time a recorded call is replayed (random state, options of
+     * kind LIVE): writes them as `run` wants them at exec->live, MASCON_LIVE_BYTES at most, and returns
+     * their number of bytes. NULL: it has none, or takes them from the call alone (the CPU's). */
+    size_t (*live)(const mascon_call *call, void *words);
 } mascon_kernel;
 
-#define MASCON_BACKEND_ABI 2
+enum { MASCON_LIVE_BYTES = 32 };
+
+#define MASCON_BACKEND_ABI 3
 
 typedef struct mascon_backend {
     uint32_t abi;  /* MASCON_BACKEND_ABI */
@@ -104,6 +113,15 @@ typedef struct mascon_backend {
                             const size_t *bytes, void **ticket);
     mascon_status (*join)(int32_t device, void *ticket);
     void (*finish)(int32_t device, void *ticket);
+    /* Graphs. capture runs body, whose kernels the device does not execute but keeps in order as *graph;
+     * where body fails, nothing is kept. replay copies the words to `live` (memory of the device) and
+     * gives the graph to the device, without waiting. forget ends a graph that may still run. Tensors,
+     * workspaces and `live` must stay where they are until then. NULL: there are no graphs. */
+    mascon_status (*capture)(int32_t device, mascon_status (*body)(void *context), void *context,
+                             void **graph);
+    mascon_status (*replay)(int32_t device, void *graph, void *live, const void *words,
+                            size_t bytes);
+    void (*forget)(int32_t device, void *graph);
     /* A kernel's dtypes (bit per MASCON_DTYPE of src[0]), for the support table; NULL: as the op's. */
     uint32_t (*dtypes)(int32_t op);
     const mascon_kernel *const *kernels; /* MASCON_OP_COUNT of them; NULL: not offered */
