@@ -1,6 +1,6 @@
 --- Writes the file of LuaCATS annotations from which editors complete names: annotations.lua FILE.
--- scripts/docs calls this. Operations come from the op table, options from the constructors that read them,
--- the rest from the comments above the functions; classes that the sources annotate are not repeated.
+-- The build calls this (CMakeLists.txt). Operations come from the op table, options from the constructors that
+-- read them, the rest from the comments above the functions; classes that the sources annotate are not repeated.
 
 local mascon = require "mascon"
 local docs = require "mascon.docs"
@@ -298,7 +298,7 @@ end
 
 -- The file --------------------------------------------------------------------------------------------------
 
-say "--- What editors complete and explain, in LuaCATS annotations. Made by scripts/docs; not loaded by anything."
+say "--- What editors complete and explain, in LuaCATS annotations. Made by the build; not loaded by anything."
 say "---@meta _"
 say "-- luacheck: ignore"
 say ""

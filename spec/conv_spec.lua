@@ -3,14 +3,11 @@
 
 local mascon = require "mascon"
 local create = require "mascon.create"
-local layer = require "mascon.ffi"
 local op = require "mascon.op"
 
-local C = layer.C
-
--- ORDER: MASCON_CONV_* of lib/cpu/conv.h
-local ONEDNN, SMALL, WINOGRAD, DEPTHWISE = 0, 1, 2, 3
-local names = { [SMALL] = "few channels", [WINOGRAD] = "Winograd", [DEPTHWISE] = "depthwise" }
+local kernels = require "spec.support.kernels"
+local by = kernels.by
+local ONEDNN, SMALL, WINOGRAD, DEPTHWISE = kernels.ONEDNN, kernels.SMALL, kernels.WINOGRAD, kernels.DEPTHWISE
 
 -- Error relative to the largest magnitude. Winograd's is about 2e-6 at 512 channels, the other
 -- kernels' and oneDNN's, against which they are held here, below 1e-6.
@@ -88,25 +85,6 @@ local function off(a, b)
   return (a - b):abs():max():item() / math.max(b:abs():max():item(), 1e-30)
 end
 
---- Runs fn with a kernel; fails where another one served.
-local function by(kernel, no_avx512, fn)
-  C.mascon_testing_conv(kernel, no_avx512)
-  local outs
-  local good, err = pcall(function()
-    local report = mascon.profile(function()
-      outs = fn()
-    end)
-    if names[kernel] then
-      assert.equal(names[kernel], report[1].kernel)
-    end
-  end)
-  C.mascon_testing_conv(-1, 0)
-  if not good then
-    error(err, 0)
-  end
-  return outs
-end
-
 local function bits(outs)
   local lists = {}
   for i, t in ipairs(outs) do
@@ -123,11 +101,10 @@ end
 describe("conv2d kernel", function()
   for kernel, list in pairs(shapes) do
     for no_avx512 = 0, 1 do
-      local label = ("%s, %s"):format(names[kernel], no_avx512 == 1 and "AVX2" or "AVX-512 where it is")
+      local label = ("%s, %s"):format(kernels.names[kernel], no_avx512 == 1 and "AVX2" or "AVX-512 where it is")
       if available(kernel, no_avx512) then
         for _, s in ipairs(list) do
-          local padding = type(s[6]) == "table" and table.concat(s[6], "x") or s[6]
-          local title = ("%dx%dx%dx%d to %d, padding %s"):format(s[1], s[2], s[3], s[4], s[5], padding)
+          local title = kernels.title(s)
           it(("%s: agrees with oneDNN: %s"):format(label, title), function()
             for pass, fn in ipairs(served(kernel, s)) do
               local want, got = by(ONEDNN, 0, fn), by(kernel, no_avx512, fn)

@@ -5,6 +5,7 @@ local layer = require "mascon.ffi"
 local mascon = require "mascon"
 local resnet = require "mascon.models.resnet"
 
+local networks = require "spec.support.networks"
 local ops_of = require "spec.support.ops"
 local nn = mascon.nn
 
@@ -45,16 +46,8 @@ local function stir(net)
   return net
 end
 
---- Input channels, height and width of each, and layers up to the relu.
-local convolutions = {
-  { "few channels", 3, 16, 16, function() return nn.Conv2d(3, 10, 3, { padding = 1 }) end },
-  { "Winograd", 20, 9, 11, function() return nn.Conv2d(20, 24, 3, { padding = 1 }) end },
-  { "Winograd by positions", 96, 8, 8, function() return nn.Conv2d(96, 96, 3, { padding = 1 }) end },
-  { "depthwise", 24, 9, 9, function() return nn.Conv2d(24, 24, 3, { padding = 1, groups = 24 }) end },
-  { "a step", 16, 17, 15, function() return nn.Conv2d(16, 32, 3, { stride = 2, padding = 1 }) end },
-  { "1x1 without bias", 16, 40, 40, function() return nn.Conv2d(16, 160, 1, { bias = false }) end },
+local convolutions = networks.convolutions_and {
   { "7x7", 3, 40, 40, function() return nn.Conv2d(3, 16, 7, { stride = 2, padding = 3 }) end },
-  { "groups", 16, 9, 9, function() return nn.Conv2d(16, 32, 3, { groups = 4 }) end },
 }
 
 describe("fused convolution and relu", function()

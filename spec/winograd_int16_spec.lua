@@ -3,11 +3,9 @@
 
 local mascon = require "mascon"
 local create = require "mascon.create"
-local layer = require "mascon.ffi"
 local op = require "mascon.op"
 
-local C = layer.C
-local WINOGRAD = 2 -- ORDER: MASCON_CONV_* of lib/cpu/conv.h
+local kernels = require "spec.support.kernels"
 
 -- Root of mean squares of the error, against that of the exact result of the same bfloat16 inputs. The
 -- rounding of the result alone makes 0.0017.
@@ -33,23 +31,8 @@ local function normal(sizes, seed)
   return create.new_nhwc("spec", sizes):normal_():to "bfloat16"
 end
 
---- Runs fn by Winograd's method; fails where another kernel served.
 local function by_winograd(fn)
-  C.mascon_testing_conv(WINOGRAD, 0)
-  local out
-  local good, err = pcall(function()
-    local report = mascon.profile(function() out = fn() end)
-    for _, row in ipairs(report) do
-      if row.op:match "^conv2d" then
-        assert.equal("Winograd", row.kernel)
-      end
-    end
-  end)
-  C.mascon_testing_conv(-1, 0)
-  if not good then
-    error(err, 0)
-  end
-  return out
+  return kernels.by(kernels.WINOGRAD, 0, fn)
 end
 
 local function forward(x, weight, bias, padding)
@@ -89,8 +72,7 @@ describe("Winograd's method in bfloat16", function()
   end
 
   for _, s in ipairs(shapes) do
-    local padding = type(s[6]) == "table" and table.concat(s[6], "x") or s[6]
-    local title = ("%dx%dx%dx%d to %d, padding %s"):format(s[1], s[2], s[3], s[4], s[5], padding)
+    local title = kernels.title(s)
     it("agrees with float32: " .. title, function()
       for pass, fn in ipairs(passes(s)) do
         local e = off(by_winograd(function() return fn "bfloat16" end), fn "float32")

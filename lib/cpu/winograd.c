@@ -18,7 +18,12 @@
 #include "cpu/winograd_int16.h"
 
 enum { POSITIONS = MASCON_WINOGRAD_POSITIONS, TILE = MASCON_WINOGRAD_TILE };
-enum { ROWS = 6, MOST_TILES = 48, PIECES = 8, LINE = 16 /* floats */ };
+enum {
+    ROWS = MASCON_WINOGRAD_ROWS,
+    MOST_TILES = MASCON_WINOGRAD_MOST_TILES,
+    PIECES = MASCON_WINOGRAD_PIECES,
+    LINE = 16 /* floats */
+};
 /* v and m of a block (in floats) share the second-level cache with u, unless u is larger than that
  * cache: then it passes through, and they fill it. */
 static const int64_t block_floats = 96 * 1024, large_block_floats = 224 * 1024;
@@ -87,9 +92,6 @@ typedef struct scheme {
     int64_t all_floats;
 } scheme;
 
-/* The size of `parts` parts of n, as even as they can be. */
-static int64_t even(int64_t n, int64_t parts) { return (n + parts - 1) / parts; }
-
 static scheme plan(const mascon_window2d *w, int kind) {
     scheme s = {.code = masconI_winograd_code_here(w->bf16), .back = kind == MASCON_CONV_BWD_DATA};
     s.g = masconI_tiling_of(w, s.back);
@@ -102,7 +104,7 @@ static scheme plan(const mascon_window2d *w, int kind) {
     const int large = s.u_floats >= large_weights;
     const int by_parts = large && (s.u_floats >= far_weights || s.g.tiles < few_tiles);
     s.part = by_parts && s.out_row > PART ? PART : s.out_row;
-    s.parts = even(s.out_row, s.part);
+    s.parts = masconI_pieces(s.out_row, s.part);
     if (s.parts > 1) {
         s.part_step = s.g.c * s.part + LINE;
         s.part_floats = POSITIONS * s.part_step;
@@ -110,12 +112,12 @@ static scheme plan(const mascon_window2d *w, int kind) {
     s.size = (large ? large_block_floats : block_floats) / (POSITIONS * (s.row + s.part));
     if (s.size > MOST_TILES) s.size = MOST_TILES;
     if (s.size < ROWS) s.size = ROWS;
-    int64_t blocks = even(s.g.tiles, s.size);
+    int64_t blocks = masconI_pieces(s.g.tiles, s.size);
     if (s.parts == 1) { /* a slice each */
         if (blocks < PIECES) blocks = PIECES;
         blocks += blocks % 2; /* two threads share evenly */
     }
-    s.size = even(s.g.tiles, blocks);
+    s.size = masconI_pieces(s.g.tiles, blocks);
     if (s.size < ROWS) s.size = ROWS;
     s.v_step = masconI_whole(s.size * s.row, LINE) + LINE;
     s.m_step = masconI_whole(s.size * s.part, LINE) + LINE;
@@ -171,12 +173,6 @@ static mascon_status make_folded(const void *context, const float *plain, float 
     return make_all(context, masconI_winograd_code_here(0), plain, to);
 }
 
-/* Odd, and of these sizes, direction and instruction set alone: see masconI_form. */
-static uint64_t form_id(const scheme *s) {
-    const uint64_t sizes = (uint64_t)s->g.c << 16 | (uint64_t)s->g.oc;
-    return sizes << 8 | (uint64_t)s->code->vector << 2 | (uint64_t)s->back << 1 | 1;
-}
-
 /* ---- The work ---- */
 
 typedef struct job {
@@ -196,13 +192,11 @@ typedef struct task {
     int64_t u_step;
 } task;
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 static task task_of(const job *j, int64_t i, float *room) {
     const scheme *s = j->s;
     const int64_t first = i % s->parts * s->part, tile = i / s->parts * j->piece;
-    task t = {.first = first, .end = least(first + s->part, s->out_row), .tile = tile};
-    t.tile_end = least(tile + j->piece, s->g.tiles);
+    task t = {.first = first, .end = masconI_least(first + s->part, s->out_row), .tile = tile};
+    t.tile_end = masconI_least(tile + j->piece, s->g.tiles);
     if (j->u) { /* parts are whole panels */
         t.u = j->u + first * s->g.c;
         t.u_step = s->u_step;
@@ -223,11 +217,11 @@ static void slice(void *context, int64_t i, int thread) {
     float *room = j->rooms + (s->part_floats + s->room) * thread;
     float *v = room + s->part_floats, *m = v + POSITIONS * s->v_step;
     const task t = task_of(j, i, room);
-    const int64_t end = least(t.end, s->g.oc);
+    const int64_t end = masconI_least(t.end, s->g.oc);
     masconI_positions p = {
         .inner = s->g.c, .width = t.end - t.first, .a_row = s->row, .a_inner = 1, .ldc = s->part};
     for (int64_t tile = t.tile; tile < t.tile_end; tile += s->size) {
-        p.rows = least(s->size, t.tile_end - tile);
+        p.rows = masconI_least(s->size, t.tile_end - tile);
         s->code->input(&s->g, j->x, tile, p.rows, 0, s->g.c, v, s->row, s->v_step);
         for (int64_t k = 0; k < POSITIONS; k++) {
             p.a = v + k * s->v_step;
@@ -250,7 +244,7 @@ static void input_slice(void *context, int64_t i, int thread) {
     const job *j = context;
     const scheme *s = j->s;
     const int64_t tile = i * SOME_TILES;
-    s->code->input(&s->g, j->x, tile, least(SOME_TILES, s->g.tiles - tile), 0, s->g.c,
+    s->code->input(&s->g, j->x, tile, masconI_least(SOME_TILES, s->g.tiles - tile), 0, s->g.c,
                    j->v + tile * s->row, s->row, s->all_v_step);
 }
 
@@ -276,11 +270,11 @@ static void output_slice(void *context, int64_t i, int thread) {
     const scheme *s = j->s;
     const int64_t tile = i * SOME_TILES;
     s->code->output(&s->g, j->m + tile * s->out_row, s->out_row, s->all_m_step, tile,
-                    least(SOME_TILES, s->g.tiles - tile), 0, s->g.oc, &j->finish, j->y);
+                    masconI_least(SOME_TILES, s->g.tiles - tile), 0, s->g.oc, &j->finish, j->y);
 }
 
 static void run_positions(const scheme *s, job *j) {
-    const int64_t some = even(s->g.tiles, SOME_TILES);
+    const int64_t some = masconI_pieces(s->g.tiles, SOME_TILES);
     j->v = j->rooms;
     j->m = j->v + POSITIONS * s->all_v_step;
     masconI_parallel(some, input_slice, j);
@@ -290,11 +284,11 @@ static void run_positions(const scheme *s, job *j) {
 
 /* Tiles of a slice by parts with a u for all of them: enough slices for many threads. */
 static int64_t piece_of(const scheme *s) {
-    return masconI_whole(even(s->g.tiles, even(2 * PIECES, s->parts)), ROWS);
+    return masconI_whole(masconI_pieces(s->g.tiles, masconI_pieces(2 * PIECES, s->parts)), ROWS);
 }
 
 static masconI_form form_of(const scheme *s, const masconI_fold *fold) {
-    return (masconI_form){.id = form_id(s),
+    return (masconI_form){.id = masconI_winograd_form_id(&s->g, s->code->vector, s->back),
                           .bytes = sizeof(float) * (size_t)s->u_floats,
                           .make = fold ? make_folded : make_weights,
                           .context = s,
@@ -333,7 +327,7 @@ mascon_status masconI_winograd_run(const mascon_window2d *w, int kind, float *x,
     if (j.u && s.all_floats) {
         run_positions(&s, &j);
     } else {
-        masconI_parallel(even(s.g.tiles, j.piece) * s.parts, slice, &j);
+        masconI_parallel(masconI_pieces(s.g.tiles, j.piece) * s.parts, slice, &j);
     }
     masconI_packed_put(held);
     return MASCON_OK;

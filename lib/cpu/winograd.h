@@ -74,11 +74,24 @@ extern const masconI_winograd_code masconI_winograd_avx512, masconI_winograd_avx
 /* What this processor runs; NULL: none. */
 const masconI_winograd_code *masconI_winograd_code_here(int bf16);
 
-/* ---- winograd.c, winograd_weight.c: the drivers ---- */
+/* ---- winograd.c, winograd_weight.c, winograd_int16.c: the drivers ---- */
+
+/* A block has whole ROWS of tiles, at most MOST_TILES; few tiles make PIECES blocks for the threads. */
+enum { MASCON_WINOGRAD_ROWS = 6, MASCON_WINOGRAD_MOST_TILES = 48, MASCON_WINOGRAD_PIECES = 8 };
 
 /* The tiling of a window; back: for the gradient of x. */
 masconI_tiling masconI_tiling_of(const mascon_window2d *w, int back);
 
+/* What the transformed weights are kept by (masconI_form): odd, and of sizes, direction and vector length
+ * alone. */
+static inline uint64_t masconI_winograd_form_id(const masconI_tiling *g, int vector, int back) {
+    const uint64_t sizes = (uint64_t)g->c << 16 | (uint64_t)g->oc;
+    return sizes << 8 | (uint64_t)vector << 2 | (uint64_t)back << 1 | 1;
+}
+
+static inline int64_t masconI_least(int64_t a, int64_t b) { return a < b ? a : b; }
+/* How many pieces of `size` cover n; the size of so many pieces that are as even as they can be. */
+static inline int64_t masconI_pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 static inline int64_t masconI_whole(int64_t n, int64_t unit) {
     return (n + unit - 1) / unit * unit;
 }

@@ -318,37 +318,15 @@ typedef void int16_function(const masconI_int16_product *, int64_t, int64_t);
                                               int64_t o) {                               \
         int16_block(p, i, o, rows, vectors);                                             \
     }
-#define INT16_SIX(vectors) \
-    INT16(1, vectors)      \
-    INT16(2, vectors)      \
-    INT16(3, vectors)      \
-    INT16(4, vectors)      \
-    INT16(5, vectors)      \
-    INT16(6, vectors)
-#define INT16_MORE(vectors) \
-    INT16(7, vectors)       \
-    INT16(8, vectors)       \
-    INT16(9, vectors)       \
-    INT16(10, vectors)      \
-    INT16(11, vectors)      \
-    INT16(12, vectors)
-#define INT16_NAMES(vectors)                                                                       \
-    int16_1_##vectors, int16_2_##vectors, int16_3_##vectors, int16_4_##vectors, int16_5_##vectors, \
-        int16_6_##vectors
-#define INT16_MORE_NAMES(vectors)                                                \
-    int16_7_##vectors, int16_8_##vectors, int16_9_##vectors, int16_10_##vectors, \
-        int16_11_##vectors, int16_12_##vectors
 
-INT16_SIX(1)
-INT16_MORE(1)
-INT16_SIX(2)
-INT16_MORE(2)
-INT16_SIX(3)
-INT16_SIX(4)
-static int16_function *const int16_blocks[VECTORS][ROWS] = {{INT16_NAMES(1), INT16_MORE_NAMES(1)},
-                                                            {INT16_NAMES(2), INT16_MORE_NAMES(2)},
-                                                            {INT16_NAMES(3)},
-                                                            {INT16_NAMES(4)}};
+TWELVE(INT16, 1)
+TWELVE(INT16, 2)
+SIX(INT16, 3)
+SIX(INT16, 4)
+static int16_function *const int16_blocks[VECTORS][ROWS] = {{TWELVE_NAMES(int16, 1)},
+                                                            {TWELVE_NAMES(int16, 2)},
+                                                            {SIX_NAMES(int16, 3)},
+                                                            {SIX_NAMES(int16, 4)}};
 
 void masconI_int16_multiply(const masconI_int16_product *p) {
     for (int64_t o = 0; o < p->out_row; o += MASCON_INT16_PANEL) {

@@ -512,42 +512,36 @@ typedef void block_function(const masconI_positions *, const float *, const floa
                                                 const float *b, int64_t b_row, float *c) {  \
         block(p, a, b, b_row, c, rows, vectors);                                            \
     }
-#define SIX(vectors)  \
-    BLOCK(1, vectors) \
-    BLOCK(2, vectors) \
-    BLOCK(3, vectors) \
-    BLOCK(4, vectors) \
-    BLOCK(5, vectors) \
-    BLOCK(6, vectors)
-#define TWELVE(vectors) \
-    SIX(vectors)        \
-    BLOCK(7, vectors)   \
-    BLOCK(8, vectors)   \
-    BLOCK(9, vectors)   \
-    BLOCK(10, vectors)  \
-    BLOCK(11, vectors)  \
-    BLOCK(12, vectors)
-#define NAMES(vectors)                                                                             \
-    block_1_##vectors, block_2_##vectors, block_3_##vectors, block_4_##vectors, block_5_##vectors, \
-        block_6_##vectors
-#define MORE_NAMES(vectors)                                                      \
-    block_7_##vectors, block_8_##vectors, block_9_##vectors, block_10_##vectors, \
-        block_11_##vectors, block_12_##vectors
+/* M(rows, vectors) for 1 to 6 or 12 rows, and the names of what it made. */
+#define SIX(M, vectors) \
+    M(1, vectors) M(2, vectors) M(3, vectors) M(4, vectors) M(5, vectors) M(6, vectors)
+#define TWELVE(M, vectors) \
+    SIX(M, vectors)        \
+    M(7, vectors) M(8, vectors) M(9, vectors) M(10, vectors) M(11, vectors) M(12, vectors)
+#define SIX_NAMES(name, vectors)                                                    \
+    name##_1_##vectors, name##_2_##vectors, name##_3_##vectors, name##_4_##vectors, \
+        name##_5_##vectors, name##_6_##vectors
+#define TWELVE_NAMES(name, vectors)                                                       \
+    SIX_NAMES(name, vectors), name##_7_##vectors, name##_8_##vectors, name##_9_##vectors, \
+        name##_10_##vectors, name##_11_##vectors, name##_12_##vectors
 
 /* As many rows as there are registers for; few vectors need many rows, or each product would wait
  * for the one before. */
-TWELVE(1)
+TWELVE(BLOCK, 1)
 #if VECTORS == 4
-TWELVE(2)
-SIX(3)
-SIX(4)
+TWELVE(BLOCK, 2)
+SIX(BLOCK, 3)
+SIX(BLOCK, 4)
 static const int most_rows[VECTORS] = {12, 12, 6, 6};
-static block_function *const blocks[VECTORS][ROWS] = {
-    {NAMES(1), MORE_NAMES(1)}, {NAMES(2), MORE_NAMES(2)}, {NAMES(3)}, {NAMES(4)}};
+static block_function *const blocks[VECTORS][ROWS] = {{TWELVE_NAMES(block, 1)},
+                                                      {TWELVE_NAMES(block, 2)},
+                                                      {SIX_NAMES(block, 3)},
+                                                      {SIX_NAMES(block, 4)}};
 #else
-SIX(2)
+SIX(BLOCK, 2)
 static const int most_rows[VECTORS] = {12, 6};
-static block_function *const blocks[VECTORS][ROWS] = {{NAMES(1), MORE_NAMES(1)}, {NAMES(2)}};
+static block_function *const blocks[VECTORS][ROWS] = {{TWELVE_NAMES(block, 1)},
+                                                      {SIX_NAMES(block, 2)}};
 #endif
 
 TARGET static void multiply(const masconI_positions *p) {

@@ -12,7 +12,12 @@
 #if MASCON_HAS_AVX512_CODE
 
 enum { POSITIONS = MASCON_WINOGRAD_POSITIONS, CHUNK = MASCON_INT16_CHUNK };
-enum { ROWS = 6, MOST_TILES = 48, PIECES = 8, LINE = 64 /* bytes */ };
+enum {
+    ROWS = MASCON_WINOGRAD_ROWS,
+    MOST_TILES = MASCON_WINOGRAD_MOST_TILES,
+    PIECES = MASCON_WINOGRAD_PIECES,
+    LINE = 64 /* bytes */
+};
 /* As in winograd.c, in bytes: v and m of a block; u that makes the work go by positions; v and m of many
  * tiles by positions. */
 static const int64_t block_bytes = 384 * 1024, large_weights = 1024 * 1024,
@@ -92,10 +97,9 @@ static mascon_status make_folded(const void *context, const float *plain, float 
     return make(context, plain, 1, to);
 }
 
-/* Odd, and of sizes and direction alone: see masconI_form. 32: no vector length of winograd.c's. */
 static masconI_form form_of(const scheme *s, const masconI_fold *fold) {
-    const uint64_t sizes = (uint64_t)s->g.c << 16 | (uint64_t)s->g.oc;
-    return (masconI_form){.id = sizes << 8 | 32 << 2 | (uint64_t)s->back << 1 | 1,
+    /* 32: no vector length of winograd.c's */
+    return (masconI_form){.id = masconI_winograd_form_id(&s->g, 32, s->back),
                           .bytes = (size_t)(s->u_bytes + 4 * s->chunks * s->out_row),
                           .make = fold ? make_folded : make_half,
                           .context = s,
@@ -173,17 +177,14 @@ static void tiles_slice(void *context, int64_t i, int thread) {
 /* By positions, a slice of the transforms: so many tiles and chunks or channels. */
 enum { SOME_TILES = 4, SOME_CHUNKS = 4, SOME_CHANNELS = SOME_CHUNKS * CHUNK };
 
-static int64_t pieces(int64_t n, int64_t some) { return (n + some - 1) / some; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 static void input_slice(void *context, int64_t i, int thread) {
     (void)thread;
     const job *j = context;
-    const int64_t parts = pieces(j->s->chunks, SOME_CHUNKS);
+    const int64_t parts = masconI_pieces(j->s->chunks, SOME_CHUNKS);
     const int64_t tile = i / parts * SOME_TILES, chunk = i % parts * SOME_CHUNKS;
     const masconI_int16_input in = input_of(j, j->room);
-    masconI_int16_input_run(&in, j->first + tile, least(j->count - tile, SOME_TILES), tile, chunk,
-                            least(j->s->chunks, chunk + SOME_CHUNKS));
+    masconI_int16_input_run(&in, j->first + tile, masconI_least(j->count - tile, SOME_TILES), tile,
+                            chunk, masconI_least(j->s->chunks, chunk + SOME_CHUNKS));
 }
 
 static void position_slice(void *context, int64_t i, int thread) {
@@ -195,19 +196,19 @@ static void position_slice(void *context, int64_t i, int thread) {
 static void output_slice(void *context, int64_t i, int thread) {
     (void)thread;
     const job *j = context;
-    const int64_t parts = pieces(j->s->g.oc, SOME_CHANNELS);
+    const int64_t parts = masconI_pieces(j->s->g.oc, SOME_CHANNELS);
     const int64_t tile = i / parts * SOME_TILES, channel = i % parts * SOME_CHANNELS;
-    output(j, j->room, tile, j->first + tile, least(j->count - tile, SOME_TILES), channel,
-           least(j->s->g.oc, channel + SOME_CHANNELS));
+    output(j, j->room, tile, j->first + tile, masconI_least(j->count - tile, SOME_TILES), channel,
+           masconI_least(j->s->g.oc, channel + SOME_CHANNELS));
 }
 
 static void run_positions(const scheme *s, job *j) {
     for (j->first = 0; j->first < s->g.tiles; j->first += s->size) {
-        j->count = least(s->g.tiles - j->first, s->size);
-        const int64_t groups = pieces(j->count, SOME_TILES);
-        masconI_parallel(groups * pieces(s->chunks, SOME_CHUNKS), input_slice, j);
+        j->count = masconI_least(s->g.tiles - j->first, s->size);
+        const int64_t groups = masconI_pieces(j->count, SOME_TILES);
+        masconI_parallel(groups * masconI_pieces(s->chunks, SOME_CHUNKS), input_slice, j);
         masconI_parallel(POSITIONS, position_slice, j);
-        masconI_parallel(groups * pieces(s->g.oc, SOME_CHANNELS), output_slice, j);
+        masconI_parallel(groups * masconI_pieces(s->g.oc, SOME_CHANNELS), output_slice, j);
     }
 }
 
@@ -237,7 +238,7 @@ mascon_status masconI_winograd_int16_run(const mascon_window2d *w, int kind, voi
     if (s.by_positions) {
         run_positions(&s, &j);
     } else {
-        masconI_parallel(pieces(s.g.tiles, s.size), tiles_slice, &j);
+        masconI_parallel(masconI_pieces(s.g.tiles, s.size), tiles_slice, &j);
     }
     masconI_packed_put(held);
     return MASCON_OK;

@@ -40,10 +40,6 @@ typedef struct scheme {
  * of the first-level cache only. */
 static int64_t apart(int64_t row) { return row % 128 == 0 ? row + LINE : row; }
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-static int64_t pieces_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
-
 /* Parts of about channels x channels. They begin at multiples of a line, for any vector length: the
  * order of all sums depends on them. */
 static void cut_channels(scheme *s, int64_t channels) {
@@ -52,20 +48,20 @@ static void cut_channels(scheme *s, int64_t channels) {
     s->out_part = oc;
     if (POSITIONS * c * oc >= large_sums) {
         if (oc < channels) {
-            s->part = least(c, products / oc / LINE * LINE);
+            s->part = masconI_least(c, products / oc / LINE * LINE);
         } else {
-            s->part = least(c, channels);
+            s->part = masconI_least(c, channels);
             s->out_part = products / s->part / LINE * LINE;
         }
     }
-    s->parts = pieces_of(c, s->part);
-    s->out_parts = pieces_of(oc, s->out_part);
+    s->parts = masconI_pieces(c, s->part);
+    s->out_parts = masconI_pieces(oc, s->out_part);
     const int64_t parts = s->parts * s->out_parts;
-    int64_t pieces = pieces_of(SLICES, parts);
+    int64_t pieces = masconI_pieces(SLICES, parts);
     if (parts * pieces < 2 * SLICES && parts * pieces % 2) pieces++; /* two threads share evenly */
-    s->piece = pieces_of(s->g.tiles, pieces);
+    s->piece = masconI_pieces(s->g.tiles, pieces);
     if (s->piece < LEAST_TILES) s->piece = LEAST_TILES;
-    s->pieces = pieces_of(s->g.tiles, s->piece);
+    s->pieces = masconI_pieces(s->g.tiles, s->piece);
 }
 
 /* Tiles of a block. */
@@ -76,7 +72,7 @@ static int64_t block_size(const scheme *s, int large) {
         if (size > MOST_TILES) size = MOST_TILES;
         if (size < LEAST_TILES) size = LEAST_TILES;
     }
-    return pieces_of(s->piece, pieces_of(s->piece, size));
+    return masconI_pieces(s->piece, masconI_pieces(s->piece, size));
 }
 
 static scheme plan(const mascon_window2d *w) {
@@ -122,10 +118,10 @@ static task task_of(const scheme *s, int64_t i) {
     const int64_t part = i % s->parts, out_part = i / s->parts % s->out_parts;
     const int64_t piece = i / s->parts / s->out_parts;
     task t = {.first = part * s->part, .out_first = out_part * s->out_part};
-    t.end = least(t.first + s->part, s->g.c);
-    t.out_end = least(t.out_first + s->out_part, s->g.oc);
+    t.end = masconI_least(t.first + s->part, s->g.c);
+    t.out_end = masconI_least(t.out_first + s->out_part, s->g.oc);
     t.tile = piece * s->piece;
-    t.tile_end = least(t.tile + s->piece, s->g.tiles);
+    t.tile_end = masconI_least(t.tile + s->piece, s->g.tiles);
     return t;
 }
 
@@ -169,7 +165,7 @@ static void slice(void *context, int64_t i, int thread) {
     if (t.first > 0) db = NULL; /* the slices of the first part of x make it */
     if (db) memset(db + t.out_first, 0, sizeof(float) * (size_t)outs);
     for (int64_t tile = t.tile; tile < t.tile_end; tile += s->size) {
-        const int64_t count = least(s->size, t.tile_end - tile);
+        const int64_t count = masconI_least(s->size, t.tile_end - tile);
         s->code->input(g, j->x, tile, count, t.first, t.end, v, s->row, s->v_step);
         s->code->gradient(g, j->dy, tile, count, t.out_first, t.out_end, z, s->out_row, s->z_step);
         for (int64_t p = 0; p < POSITIONS; p++)

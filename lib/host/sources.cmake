@@ -3,7 +3,6 @@
 #
 #   cmake -DLUA=<source>/lua -DOUTPUT=<file.c> -P sources.cmake
 file(GLOB_RECURSE files RELATIVE ${LUA} ${LUA}/mascon/*.lua)
-list(REMOVE_ITEM files mascon/meta.lua) # for editors: nothing requires it
 list(SORT files)
 set(blocks "")
 set(rows "")

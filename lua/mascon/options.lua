@@ -1,6 +1,7 @@
 --- Checks of arguments and options, shared by every class and function of mascon.
 -- One form of error everywhere: "prefix: what is wrong" at the user's line, then a hint.
 
+local layer = require "mascon.ffi"
 local raise = require "mascon.raise"
 
 local M = {}
@@ -98,8 +99,30 @@ function M.show(v)
     return ("%.14g"):format(v)
   elseif type(v) == "boolean" or v == nil then
     return tostring(v)
+  elseif layer.is_tensor(v) then
+    return "a tensor"
   end
   return "a " .. type(v)
+end
+
+--- Lets a part's table answer a name that it does not have with an error that says which is nearest.
+---@param prefix string the part, as the user writes it
+---@param t table
+function M.name_nearest(prefix, t)
+  return setmetatable(t, {
+    __index = function(_, name)
+      if type(name) ~= "string" or name:sub(1, 1) == "_" then
+        return nil
+      end
+      local names = {}
+      for known in pairs(t) do
+        names[#names + 1] = known
+      end
+      local nearest = M.nearest(name, names)
+      M.fail(prefix, ("there is no %s.%s"):format(prefix, name),
+        nearest and ("did you mean %s.%s?"):format(prefix, nearest) or nil)
+    end,
+  })
 end
 
 local function check_range(prefix, field, v)
@@ -143,8 +166,8 @@ function M.check(prefix, field, v)
     if type(v) == "number" and kind == "integer" or type(v) == "number" and v ~= v then
       M.fail(prefix, ("%s is %s; expected %s"):format(field[1], M.show(v), expected))
     end
-    M.fail(prefix, ("%s is %s; expected %s"):format(field[1],
-      type(v) == "string" and M.show(v) or "a " .. type(v), expected))
+    local found = (type(v) == "string" or type(v) == "cdata") and M.show(v) or "a " .. type(v)
+    M.fail(prefix, ("%s is %s; expected %s"):format(field[1], found, expected))
   end
   if type(v) == "number" then
     check_range(prefix, field, v)

@@ -74,7 +74,9 @@ function methods.size(t, dim)
   end
   local n = C.mascon_tensor_ndim(t.h)
   local d = dim < 0 and dim + n or dim - 1
-  if d < 0 or d >= n then
+  if dim == 0 then
+    options.fail("size", "0 is not a dimension; the first dimension is 1")
+  elseif d < 0 or d >= n then
     options.fail("size", ("dimension %s of a %d-dimensional tensor"):format(options.show(dim), n))
   end
   return tonumber(C.mascon_tensor_shape(t.h)[d])
@@ -319,7 +321,8 @@ end
 function M.stack(tensors, given)
   local dim = type(given) == "number" and given or (given or {}).dim or tensors.dim or 1
   local list = {}
-  for i, t in ipairs(tensors) do
+  for i = 1, #tensors do -- a nil in between, too
+    local t = tensors[i]
     if not is_tensor(t) then
       options.fail("stack", ("element %d is %s; expected a tensor"):format(i, options.show(t)))
     end

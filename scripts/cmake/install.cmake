@@ -3,7 +3,7 @@
 #   lib/libmascon.so.0        the library; lib/libmascon.a with -DMASCON_STATIC=ON
 #   include/mascon*.h         the headers
 #   bin/mascon                the program
-#   share/lua/5.1/mascon/     the Lua files, where LuaJIT looks (MASCON_LUADIR)
+#   share/lua/5.1/mascon/     the Lua files, where LuaJIT looks (MASCON_LUADIR), and meta.lua for editors
 #   lib/pkgconfig/mascon.pc, lib/cmake/mascon/   for pkg-config and find_package(mascon)
 # Headers and what finds the library are left out with -DMASCON_DEVELOPMENT=OFF.
 include(CMakePackageConfigHelpers)
@@ -41,6 +41,7 @@ endforeach()
 install(TARGETS mascon EXPORT mascon LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS mascon_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY lua/mascon DESTINATION ${MASCON_LUADIR} FILES_MATCHING PATTERN "*.lua")
+install(FILES ${mascon_annotations} DESTINATION ${MASCON_LUADIR}/mascon)
 if(TARGET mascon_cuda)
   install(TARGETS mascon_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
@@ -71,7 +72,7 @@ configure_package_config_file(scripts/cmake/masconConfig.cmake.in masconConfig.c
 write_basic_package_version_file(masconConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 if(MASCON_DEVELOPMENT)
   install(FILES lib/mascon.h lib/mascon_io.h lib/mascon_data.h lib/mascon_model.h
-                lib/mascon_host.h lib/mascon_lua.h lib/mascon_dlpack.h
+                lib/mascon_program.h lib/mascon_host.h lib/mascon_lua.h lib/mascon_dlpack.h
                 ${CMAKE_BINARY_DIR}/include/mascon_ops.h
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
   install(FILES ${CMAKE_BINARY_DIR}/mascon.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -23,7 +23,9 @@ local function check_element(self, i, v)
   if is_module(v) then
     return v
   end
-  options.fail(self.class_name, ("element %d is %s; expected a module"):format(i, options.show(v)))
+  local class = type(v) == "table" and v.class_name
+  options.fail(self.class_name, ("element %d is %s; expected a module"):format(i,
+    class and "the class " .. class or options.show(v)), class and ("%s(...) makes one"):format(class) or nil)
 end
 
 function Container.each_element(self, books, fn)

@@ -144,7 +144,8 @@ end
 --- Calls of a list op: the tensors stand in the array part of the first table.
 function M.list_call(row, name, tensors, ...)
   local given = type(tensors) == "table" and tensors or {}
-  for i, t in ipairs(given) do
+  for i = 1, #given do -- a nil in between, too
+    local t = given[i]
     if not is_tensor(t) then
       options.fail(name, ("element %d of the list is %s; expected a tensor"):format(i,
         options.show(t)))

@@ -136,7 +136,8 @@ function M.device(prefix, v)
   end
   local index = type(v) == "string" and (v == "cuda" and "0" or v:match "^cuda:(%d+)$")
   if not index then
-    options.fail(prefix, ("unknown device %s"):format(options.show(v)), "cpu, cuda, cuda:1 ...")
+    options.fail(prefix, ("unknown device %s"):format(options.show(v)), prefix == "to"
+      and "cpu, cuda, cuda:1 ... or a dtype: float32, bfloat16, int64 ..." or "cpu, cuda, cuda:1 ...")
   end
   local why = layer.new "const char *[1]"
   local count = C.mascon_device_count(C.MASCON_DEVICE_CUDA, why)
