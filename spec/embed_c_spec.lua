@@ -9,7 +9,8 @@ local folder = (os.getenv "MASCON_PROGRAM" or "build/mascon"):match "^(.*)/[^/]*
 local run = shell.run
 
 describe("the C tests", function()
-  local headers = { "mascon", "mascon_io", "mascon_data", "mascon_model", "mascon_host", "mascon_lua", "mascon_dlpack" }
+  local headers = { "mascon", "mascon_io", "mascon_data", "mascon_model", "mascon_program", "mascon_host",
+    "mascon_lua", "mascon_dlpack" }
 
   --- The parameters of every function of the headers, by name.
   local function declared()

@@ -79,8 +79,10 @@ static masconI_storage *find_twin(const mascon_tensor *t, int32_t dtype, int64_t
     pthread_mutex_lock(&lock);
     struct masconI_twin *twin = t->storage->twin;
     if (is_twin(twin, &t->view, dtype)) {
-        *fresh = twin->version == version;
-        if (*fresh || atomic_load(&twin->storage->refs) == 1) {
+        const uint64_t recording = masconI_program_now() ? masconI_program_id() : 0;
+        /* a replay makes its twins anew, into memory of their own */
+        *fresh = twin->version == version && (!recording || twin->storage->written_in == recording);
+        if (*fresh || (!recording && atomic_load(&twin->storage->refs) == 1)) {
             found = twin->storage;
             masconI_storage_retain(found);
             if (!*fresh) twin->version = -1; /* until it is written anew */

@@ -48,6 +48,7 @@ static mascon_status collect(mascon_backward *b, masconI_node *root) {
     MASCON_TRY(push(b, root));
     for (int64_t i = 0; i < b->count; i++) {
         masconI_node *node = b->nodes[i];
+        if (masconI_program_now()) MASCON_TRY(masconI_program_node(node));
         if (node->freed) {
             masconI_fail(MASCON_E_STATE, "this graph was already freed by an earlier backward");
             return masconI_hint("retain_graph = true");
@@ -114,6 +115,13 @@ static mascon_status accumulate(mascon_tensor **place, mascon_tensor *grad, int 
 
 /* A leaf's gradient is dense, in the leaf's layout, and shares memory with nothing. Takes over grad. */
 static mascon_status give_leaf(mascon_tensor *leaf, mascon_tensor *grad) {
+    if (masconI_program_now()) {
+        mascon_status status = masconI_program_leaf(leaf, 1);
+        if (status != MASCON_OK) {
+            mascon_tensor_release(grad);
+            return status;
+        }
+    }
     if (leaf->grad) return accumulate(&leaf->grad, grad, 1);
     if (!masconI_tensor_is_unique(grad) || !same_strides(&leaf->view, &grad->view)) {
         mascon_tensor *copy = NULL;

@@ -18,6 +18,7 @@ EMBED(masconI_header_core, "mascon.h");
 EMBED(masconI_header_io, "mascon_io.h");
 EMBED(masconI_header_data, "mascon_data.h");
 EMBED(masconI_header_model, "mascon_model.h");
+EMBED(masconI_header_program, "mascon_program.h");
 EMBED(masconI_header_host, "mascon_host.h");
 
 static char *text;
@@ -33,8 +34,8 @@ static char *append_part(char *at, const char *header) {
 }
 
 static void cut(void) {
-    const char *headers[] = {masconI_header_core, masconI_header_io, masconI_header_data,
-                             masconI_header_model, masconI_header_host};
+    const char *headers[] = {masconI_header_core,  masconI_header_io,      masconI_header_data,
+                             masconI_header_model, masconI_header_program, masconI_header_host};
     enum { HEADERS = sizeof headers / sizeof headers[0] };
     size_t size = 1;
     for (int i = 0; i < HEADERS; i++) size += strlen(headers[i]);

@@ -47,6 +47,12 @@ struct masconI_storage {
     void (*release)(void *owner); /* foreign memory that knows whom to tell (core/dlpack.c) */
     void *owner;
     masconI_storage *next, *previous; /* list of live storages of a device, for the report */
+    /* of programs (core/program.c, core/replay.c) */
+    uint64_t program;       /* the recording in which it was made; 0: none */
+    uint64_t written_in;    /* the recording that wrote it last */
+    atomic_int recorded;    /* references that this recording holds */
+    uint8_t made;           /* its first values come from a recorded run */
+    masconI_storage *arena; /* retained: data is a part of its block */
 };
 
 mascon_status masconI_storage_new(masconI_storage **out, size_t bytes, int32_t device);
@@ -238,6 +244,8 @@ extern atomic_int masconI_recordings;
 /* mascon_invoke while there are some, and without them. */
 mascon_status masconI_recorder_invoke(mascon_call *call);
 mascon_status masconI_invoke_now(mascon_call *call);
+/* Whether this thread records calls. */
+int masconI_recorder_active(void);
 /* Fails where this thread records and the values of t were given or made in the recording (NULL: in any
  * case): "reading its values cannot be recorded". */
 mascon_status masconI_recorder_refuse(const mascon_tensor *t, const char *what);
@@ -246,6 +254,38 @@ static inline mascon_status masconI_check_recording(const mascon_tensor *t, cons
                ? masconI_recorder_refuse(t, what)
                : MASCON_OK;
 }
+/* Makes room for one more element of `size` bytes in a table of n; `table` points to its pointer. */
+mascon_status masconI_grow(void *table, int32_t n, int32_t *room, size_t size);
+
+/* ---- Programs (core/program.c): recording kernel runs; counted in masconI_recordings too ---- */
+
+typedef struct mascon_program mascon_program;
+/* The recording of this thread that is not paused, or NULL; and its number, or 0. */
+mascon_program *masconI_program_find(void);
+static inline mascon_program *masconI_program_now(void) {
+    return atomic_load_explicit(&masconI_recordings, memory_order_relaxed) ? masconI_program_find()
+                                                                           : NULL;
+}
+uint64_t masconI_program_id(void);
+/* Before a kernel run, which may be refused, and after it. writes: bit per src; lists: the list, too. */
+mascon_status masconI_program_before(mascon_program *p, const mascon_call *call, uint32_t writes);
+mascon_status masconI_program_append(mascon_program *p, const mascon_kernel *kernel,
+                                     const mascon_call *call, uint32_t writes, size_t workspace,
+                                     const char *name);
+/* Notes what a generator gave. */
+void masconI_program_draw(mascon_generator *g, const uint64_t random[2]);
+/* Notes that a leaf's gradient is about to be used (reads) or replaced. */
+mascon_status masconI_program_leaf(mascon_tensor *leaf, int reads);
+/* Refuses a backward through nodes from before the recording. */
+mascon_status masconI_program_node(const masconI_node *node);
+/* As masconI_recorder_refuse, for the host's reading, and for its writing. */
+mascon_status masconI_program_refuse(const mascon_tensor *t, const char *what, int writing);
+/* A storage that only a recording holds now: gives its block back. */
+void masconI_program_shed(masconI_storage *s);
+static inline mascon_status masconI_check_host_write(const mascon_tensor *t, const char *what) {
+    return masconI_program_now() ? masconI_program_refuse(t, what, 1) : MASCON_OK;
+}
+
 /* Checks the given options of a call against its op's row and fills in the others. */
 mascon_status masconI_fill_options(mascon_call *call);
 

@@ -389,9 +389,11 @@ static mascon_status run_cuttable(const mascon_kernel *kernel, const work *w, ma
     return masconI_fail(MASCON_E_INTERRUPTED, "interrupted");
 }
 
-static mascon_status run_with_workspace(const mascon_kernel *kernel, const work *w,
-                                        int32_t device) {
+static mascon_status run_with_workspace(const mascon_kernel *kernel, const work *w, int32_t device,
+                                        const char *name) {
     mascon_call *call = w->call;
+    mascon_program *program = masconI_program_now();
+    if (program) MASCON_TRY(masconI_program_before(program, call, w->meta[0].writes));
     mascon_exec exec = {0};
     size_t bytes = kernel->workspace ? kernel->workspace(call) : 0;
     const mascon_backend *backend;
@@ -403,7 +405,8 @@ static mascon_status run_with_workspace(const mascon_kernel *kernel, const work 
         if (backend->end) status = backend->end(device, call, status);
     }
     if (bytes) masconI_free(device, exec.workspace, bytes);
-    return status;
+    if (!program || status != MASCON_OK) return status;
+    return masconI_program_append(program, kernel, call, w->meta[0].writes, bytes, name);
 }
 
 static mascon_status run_kernel(work *w, const char **used) {
@@ -433,7 +436,7 @@ static mascon_status run_kernel(work *w, const char **used) {
     }
     if (status == MASCON_OK) {
         *used = wish.kernel;
-        status = run_with_workspace(kernel, w, w->device);
+        status = run_with_workspace(kernel, w, w->device, wish.kernel);
     }
     memcpy(call->src, source, sizeof source);
     for (int i = 0; i < MASCON_MAX_DST; i++) {

@@ -14,10 +14,13 @@
 #include <string.h>
 
 #include "core/record.h"
+#include "mascon_program.h"
 
 atomic_int masconI_recordings;
 
 static _Thread_local mascon_recorder *current;
+
+int masconI_recorder_active(void) { return current != NULL; }
 
 /* ---- Tables ---- */
 
@@ -25,8 +28,7 @@ static mascon_status out_of_memory(void) {
     return masconI_fail(MASCON_E_OOM, "no memory for a recording");
 }
 
-/* Makes room for one more element of size bytes. */
-static mascon_status grow(void *table, int32_t n, int32_t *room, size_t size) {
+mascon_status masconI_grow(void *table, int32_t n, int32_t *room, size_t size) {
     if (n < *room) return MASCON_OK;
     void *old, *grown;
     int32_t more = *room ? *room * 2 : 64;
@@ -71,7 +73,7 @@ static mascon_status widen_slots(mascon_recorder *r) {
 
 static mascon_status add_buffer(mascon_recorder *r, mascon_tensor *t, int32_t kind, int32_t root,
                                 const char *name, int32_t *out) {
-    MASCON_TRY(grow(&r->buffers, r->n_buffers, &r->buffers_room, sizeof *r->buffers));
+    MASCON_TRY(masconI_grow(&r->buffers, r->n_buffers, &r->buffers_room, sizeof *r->buffers));
     MASCON_TRY(widen_slots(r));
     masconI_buffer b = {.tensor = t, .kind = kind, .storage = mascon_tensor_storage_id(t)};
     if (name) {
@@ -94,7 +96,7 @@ static int same_elements(const masconI_buffer *b, const mascon_tensor *t) {
 }
 
 static mascon_status push(mascon_recorder *r, const masconI_entry *e) {
-    MASCON_TRY(grow(&r->entries, r->n_entries, &r->entries_room, sizeof *r->entries));
+    MASCON_TRY(masconI_grow(&r->entries, r->n_entries, &r->entries_room, sizeof *r->entries));
     r->entries[r->n_entries++] = *e;
     return MASCON_OK;
 }
@@ -293,7 +295,8 @@ static int depends_on_input(const mascon_recorder *r, const mascon_tensor *t) {
 
 mascon_status masconI_recorder_refuse(const mascon_tensor *t, const char *what) {
     mascon_recorder *r = current;
-    if (!r || (t && !depends_on_input(r, t))) return MASCON_OK;
+    if (!r) return masconI_program_now() ? masconI_program_refuse(t, what, 0) : MASCON_OK;
+    if (t && !depends_on_input(r, t)) return MASCON_OK;
     masconI_fail(MASCON_E_STATE, "%s cannot be recorded", what);
     return masconI_hint(
         "a saved model holds operations alone: keep Lua's decisions out of forward");
@@ -305,7 +308,7 @@ mascon_status mascon_recorder_begin(mascon_recorder **out) {
     if (!out) return masconI_fail(MASCON_E_ARG, "out is NULL");
     *out = NULL;
     MASCON_TRY(masconI_registry_check());
-    if (current) {
+    if (mascon_program_active()) {
         return masconI_fail(MASCON_E_STATE, "another recording of this thread has not ended");
     }
     mascon_recorder *r = calloc(1, sizeof *r);
@@ -409,7 +412,7 @@ mascon_status mascon_recorder_output(mascon_recorder *r, const char *name, masco
         b = known(r, copy);
         mascon_tensor_release(copy);
     }
-    MASCON_TRY(grow(&r->results, r->n_results, &r->results_room, sizeof *r->results));
+    MASCON_TRY(masconI_grow(&r->results, r->n_results, &r->results_room, sizeof *r->results));
     char *copied = strdup(name);
     if (!copied) return out_of_memory();
     r->results[r->n_results++] = (masconI_result){copied, b};

@@ -89,4 +89,5 @@ void mascon_generator_next(mascon_generator *g, uint64_t random[2]) {
     random[0] = g->seed;
     random[1] = g->counter++;
     pthread_mutex_unlock(&g->lock);
+    if (masconI_program_now()) masconI_program_draw(g, random);
 }

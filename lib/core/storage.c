@@ -35,6 +35,7 @@ static masconI_storage *storage_new(void *data, size_t bytes, int32_t device) {
     s->bytes = bytes;
     s->device = device;
     s->id = (uint64_t)atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+    if (masconI_program_now()) s->program = masconI_program_id();
     return s;
 }
 
@@ -93,7 +94,13 @@ void masconI_storage_retain(masconI_storage *s) {
 }
 
 void masconI_storage_release(masconI_storage *s) {
-    if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    if (s == NULL) return;
+    const int recorded = atomic_load_explicit(&s->recorded, memory_order_relaxed);
+    const int left = atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) - 1;
+    if (left > 0) {
+        if (recorded && left == recorded) masconI_program_shed(s);
+        return;
+    }
     masconI_twin_free(s->twin);
     int queued = s->foreign && s->anchor != 0;
     pthread_mutex_lock(&all.lock);
@@ -101,7 +108,11 @@ void masconI_storage_release(masconI_storage *s) {
     if (queued) enqueue(s);
     pthread_mutex_unlock(&all.lock);
     if (queued) return; /* mascon_anchor_next frees it */
-    if (!s->foreign) masconI_free(s->device, s->data, s->bytes);
+    if (s->arena) {
+        masconI_storage_release(s->arena);
+    } else if (!s->foreign && s->data) {
+        masconI_free(s->device, s->data, s->bytes);
+    }
     if (s->release) s->release(s->owner);
     free(s);
 }

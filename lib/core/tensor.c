@@ -227,7 +227,10 @@ mascon_status masconI_tensor_alive(const mascon_tensor *t) {
 
 int masconI_tensor_is_unique(const mascon_tensor *t) {
     return atomic_load_explicit(&t->refs, memory_order_acquire) == 1 && t->storage &&
-           atomic_load_explicit(&t->storage->refs, memory_order_acquire) == 1 && !t->alias;
+           atomic_load_explicit(&t->storage->refs, memory_order_acquire) -
+                   atomic_load_explicit(&t->storage->recorded, memory_order_relaxed) ==
+               1 &&
+           !t->alias;
 }
 
 void masconI_tensor_written(mascon_tensor *t, int32_t op) {
@@ -290,6 +293,7 @@ mascon_status mascon_tensor_data(mascon_tensor *t, void **data) {
     MASCON_NEED(data);
     MASCON_TRY(masconI_tensor_alive(t));
     MASCON_TRY(masconI_check_recording(t, "a pointer to its values"));
+    MASCON_TRY(masconI_check_host_write(t, "a pointer to its values"));
     if (t->view.device != MASCON_DEVICE_CPU) {
         char text[16];
         masconI_fail(MASCON_E_DEVICE, "the tensor is on %s; only CPU memory has an address here",
@@ -383,6 +387,7 @@ mascon_status mascon_tensor_write(mascon_tensor *t, const double *values) {
     MASCON_NEED(values);
     MASCON_TRY(masconI_tensor_alive(t));
     MASCON_TRY(masconI_check_recording(t, "writing its values"));
+    MASCON_TRY(masconI_check_host_write(t, "writing its values"));
     if (t->view.device != MASCON_DEVICE_CPU) {
         mascon_tensor *here;
         mascon_meta meta;
@@ -463,6 +468,7 @@ mascon_status mascon_tensor_set_requires_grad(mascon_tensor *t, int32_t on) {
 mascon_status mascon_tensor_grad(mascon_tensor *t, mascon_tensor **out) {
     MASCON_NEED(out);
     MASCON_TRY(masconI_tensor_alive(t));
+    if (masconI_program_now()) MASCON_TRY(masconI_program_leaf(t, 1));
     *out = t->grad;
     if (t->grad) mascon_tensor_retain(t->grad);
     return MASCON_OK;
@@ -486,8 +492,9 @@ mascon_status mascon_tensor_set_grad(mascon_tensor *t, mascon_tensor *grad) {
         if (t->view.device != grad->view.device) {
             return masconI_fail(MASCON_E_DEVICE, "grad and the tensor are on different devices");
         }
-        mascon_tensor_retain(grad);
     }
+    if (masconI_program_now()) MASCON_TRY(masconI_program_leaf(t, 0));
+    mascon_tensor_retain(grad);
     if (t->grad) mascon_tensor_release(t->grad);
     t->grad = grad;
     return MASCON_OK;

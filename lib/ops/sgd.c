@@ -13,7 +13,7 @@ static const mascon_attr attrs[] = {
      "share of the parameter added to its gradient"},
     {"nesterov", MASCON_ATTR_BOOLEAN, MASCON_VALUE, 0, 0, 1, NULL, "Nesterov's momentum"},
     {"maximize", MASCON_ATTR_BOOLEAN, MASCON_VALUE, 0, 0, 1, NULL, "climb instead of descend"},
-    {"first", MASCON_ATTR_BOOLEAN, MASCON_VALUE, 0, 0, 1, NULL,
+    {"first", MASCON_ATTR_BOOLEAN, MASCON_LIVE, 0, 0, 1, NULL,
      "the momenta are not set yet: they become the gradients"},
 };
 

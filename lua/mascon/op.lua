@@ -5,6 +5,7 @@ local compile = require "mascon.op.compile"
 local general = require "mascon.op.general"
 local layer = require "mascon.ffi"
 local marshal = require "mascon.op.marshal"
+local recording = require "mascon.recording"
 local rows = require "mascon.op.rows"
 
 local call, invoke, settle = layer.call, layer.invoke, layer.settle
@@ -66,6 +67,9 @@ end
 ---@param name string
 ---@param tensors table list: params, then gradients, and so on
 ---@param given table options by name
+---@return integer id of the op
+---@return integer? first the recorded kernel runs, while there is a recording, from `first`
+---@return integer? last to before `last`
 function M.run_list(name, tensors, given)
   local row = rows.row(name)
   general.begin(row)
@@ -73,10 +77,12 @@ function M.run_list(name, tensors, given)
   call.flags = 0
   marshal.put_named(row, name, given)
   local handles, n = layer.handles(tensors)
+  local first = recording.count()
   call.list, call.n_list = handles, n
   invoke(name)
   call.list, call.n_list = nil, 0
   settle()
+  return row.id, first, recording.count()
 end
 
 return M

@@ -1,6 +1,7 @@
 --- What scripts/bench times. Called as a program of its own, once per round:
 -- build/mascon scripts/benchmarks/workloads.lua NAME SECONDS THREADS DEVICE [BATCH] [SIZE]; prints
--- "ms VALUE..." . A name that ends in _bf16 is the workload under autocast.
+-- "ms VALUE..." . A name that ends in _bf16 is the workload under autocast; one that ends in _compiled
+-- (after that) has its steps recorded and replayed.
 
 local mascon = require "mascon"
 local nn, optim = mascon.nn, mascon.optim
@@ -8,7 +9,14 @@ local now = require "mascon.ffi".now
 
 local batch, size = select(5, ...)
 local BATCH, SIZE = tonumber(batch) or 32, tonumber(size) or 224 -- SIZE: of w3's pictures
-local half = (...):match "_bf16$" ~= nil
+local name, length, threads, place = ...
+local compiled = name:match "_compiled$" ~= nil
+name = name:gsub("_compiled$", "")
+local half = name:match "_bf16$" ~= nil
+
+local function perhaps_compiled(fn)
+  return compiled and mascon.compile(fn) or fn
+end
 
 --- fn(...) in the dtype of the workload.
 local function in_dtype(fn, ...)
@@ -85,15 +93,18 @@ local function training_step(model, device, x, trained)
   local loss_fn = nn.CrossEntropyLoss()
   x = (x or picture_batch(BATCH)):to(device)
   local y = mascon.randint(1, 10, { BATCH }):to(device)
-  local function forward()
-    return loss_fn(model(x), y)
+  local function forward(a, b)
+    return loss_fn(model(a), b)
   end
-  return function()
-    local loss = in_dtype(forward)
+  local step = perhaps_compiled(function(a, b)
+    local loss = in_dtype(forward, a, b)
     optimizer:zero_grad()
     loss:backward()
     optimizer:step()
-    return loss:item()
+    return loss
+  end)
+  return function()
+    return step(x, y):item()
   end
 end
 
@@ -108,12 +119,15 @@ end
 local function inference(model, device, x)
   model:to(device):eval()
   x = (x or picture_batch(1)):to(device)
-  local function forward()
-    return model(x)
+  local function forward(a)
+    return model(a)
   end
+  local run = perhaps_compiled(function(a)
+    return mascon.inference_mode(in_dtype, forward, a)
+  end)
   local on_gpu = device:match "^cuda" ~= nil
   return function()
-    local y = mascon.inference_mode(in_dtype, forward)
+    local y = run(x)
     if on_gpu then
       mascon.cuda.synchronize(device)
     end
@@ -154,33 +168,35 @@ function workloads.epoch(device)
   local model = SimpleCNN():to(device)
   local optimizer = optim.Adam(model:parameters(), { lr = 1e-3 })
   local loss_fn = nn.CrossEntropyLoss()
+  local step = perhaps_compiled(function(X, y)
+    local scores = model(X)
+    local loss = loss_fn(scores, y)
+    optimizer:zero_grad()
+    loss:backward()
+    optimizer:step()
+    return loss, scores:argmax(2):eq(y):sum()
+  end)
   return function()
     model:train()
     local total, correct = 0, 0
     for X, y in loader() do
-      X, y = X:to(device), y:to(device)
-      local scores = model(X)
-      local loss = loss_fn(scores, y)
-      optimizer:zero_grad()
-      loss:backward()
-      optimizer:step()
-      total, correct = total + loss:item(), correct + scores:argmax(2):eq(y):sum():item() / #y
+      local loss, right = step(X:to(device), y:to(device))
+      total, correct = total + loss:item(), correct + right:item() / #y
     end
   end
 end
 
-local name, seconds, threads, device = ...
 mascon.manual_seed(0)
 mascon.set_num_threads(tonumber(threads))
 mascon.set_float32_precision("tf32") -- of convolutions on a GPU, as PyTorch does by itself
-local fn = workloads[name](device)
+local fn = workloads[name](place)
 local times
 if name == "epoch" then
   local begun = now()
   fn()
   times = { (now() - begun) * 1e3 }
 else
-  times = measure(fn, tonumber(seconds))
+  times = measure(fn, tonumber(length))
 end
 table.sort(times)
 print(("ms %.6f %.6f %d"):format(times[1], times[math.ceil(#times / 2)], #times))

@@ -13,6 +13,7 @@
 #include "mascon_io.h"
 #include "mascon_lua.h"
 #include "mascon_model.h"
+#include "mascon_program.h"
 
 static int failures;
 
@@ -484,6 +485,37 @@ static void models(void) {
     REFUSED(mascon_tensor_to_dlpack_versioned(NULL, t));
 }
 
+static void programs(void) {
+    static mascon_program *p;
+    REFUSED(mascon_program_begin(NULL));
+    REFUSED((mascon_program_begin(&p), mascon_program_begin(&p)));
+    REFUSED(mascon_program_input(NULL, t, &out));
+    REFUSED((mascon_program_begin(&p), mascon_program_input(p, NULL, &out)));
+    REFUSED((mascon_program_begin(&p), mascon_program_input(p, t, NULL)));
+    REFUSED(mascon_program_output(NULL, t, &out));
+    REFUSED((mascon_program_begin(&p), mascon_program_output(p, NULL, &out)));
+    REFUSED((mascon_program_begin(&p), mascon_program_output(p, t, NULL)));
+    QUIET_VOID(mascon_program_pause(NULL, 1));
+    QUIET(mascon_program_steps(NULL));
+    REFUSED(mascon_program_end(NULL));
+    REFUSED((mascon_program_begin(&p), mascon_program_end(p), mascon_program_end(p)));
+    QUIET_VOID(mascon_program_release(NULL));
+    QUIET(mascon_program_fits(NULL, &t, 1));
+    QUIET((mascon_program_begin(&p), mascon_program_fits(p, NULL, 1)));
+    REFUSED(mascon_program_run(NULL, &t, 1, &out, 1));
+    REFUSED((mascon_program_begin(&p), mascon_program_run(p, &t, 1, &out, 1)));
+    REFUSED(
+        (mascon_program_begin(&p), mascon_program_end(p), mascon_program_run(p, NULL, 1, &out, 0)));
+    REFUSED(
+        (mascon_program_begin(&p), mascon_program_end(p), mascon_program_run(p, &t, 1, &out, 1)));
+    REFUSED(mascon_program_set(NULL, 0, 1, 0, "lr", 1));
+    REFUSED((mascon_program_begin(&p), mascon_program_set(p, 0, 0, 0, NULL, 1)));
+    REFUSED((mascon_program_begin(&p), mascon_program_set(p, 0, 9, 0, "lr", 1)));
+    REFUSED((mascon_program_begin(&p), mascon_program_set(p, 0, 0, -1, "lr", 1)));
+    REFUSED(mascon_program_compare(NULL, NULL));
+    QUIET_VOID(mascon_program_counts(NULL, NULL));
+}
+
 static void hosts(void) {
     static mascon_cached *c;
     static mascon_job *job;
@@ -590,6 +622,7 @@ int main(void) {
     residents();
     files();
     models();
+    programs();
     hosts();
     released();
     mascon_tensor_release(t);

@@ -7,6 +7,7 @@ local autograd = require "mascon.autograd"
 local layer = require "mascon.ffi"
 local options = require "mascon.options"
 local raise = require "mascon.raise"
+local recording = require "mascon.recording"
 local state = require "mascon.nn.state"
 
 local is_tensor = layer.is_tensor
@@ -90,6 +91,13 @@ local function assign(self, name, v)
   if class.prepared and class.prepared[name] then
     books.values.run = nil -- options of the layer changed: its call is prepared again
   end
+  if rawget(books.values, name) ~= nil and (books.kinds[name] or is_module(v) or parameters[v]
+    or class.prepared and class.prepared[name]) then
+    recording.changed()
+  end
+  if name == "training" or name == "frozen" then
+    layer.state.modes = (layer.state.modes or 0) + 1
+  end
   if v == nil then
     forget(books, name)
   elseif is_module(v) then
@@ -170,6 +178,7 @@ end
 -- Calls ---------------------------------------------------------------------------------------------
 
 local modules = raise.modules
+local each_module
 
 local function left(depth, ...)
   raise.depth = depth - 1
@@ -195,6 +204,9 @@ local function call(self, ...)
   end
   raise.depth = depth
   modules[depth] = self
+  if layer.state.recording then
+    recording.module(self, each_module)
+  end
   local hooks = books_of(self).hooks
   if hooks then
     return left(depth, run_hooks(self, hooks, { ... }, self:forward(...)))
@@ -221,10 +233,12 @@ end
 function Module:register_forward_hook(fn)
   options.check("register_forward_hook", { "argument 1", nil, "function" }, fn)
   local books = books_of(self)
+  recording.changed()
   books.hooks = books.hooks or {}
   table.insert(books.hooks, fn)
   local handle = {}
   function handle.remove()
+    recording.changed()
     for i, hook in ipairs(books.hooks or {}) do
       if hook == fn then
         table.remove(books.hooks, i)
@@ -308,7 +322,7 @@ local function each_child(self, fn)
 end
 
 --- Calls fn(prefix, module) for the module and all below it, parents first; prefix ends with ".".
-local function each_module(self, fn, prefix)
+function each_module(self, fn, prefix)
   prefix = prefix or ""
   for name, v in pairs(books_of(self).values) do
     if type(v) == "table" and getmetatable(v) == nil then
@@ -575,6 +589,7 @@ end
 --- layer) sees the new ones.
 local function become(p, q)
   p.h, q.h = q.h, p.h
+  recording.changed()
 end
 
 --- Moves parameters and buffers to a device and/or converts the floating ones to a dtype, in place.

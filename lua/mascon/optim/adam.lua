@@ -1,6 +1,5 @@
 --- optim.Adam and optim.AdamW, in one fused operation per step.
 
-local op = require "mascon.op"
 local optimizer = require "mascon.optim.optimizer"
 local options = require "mascon.options"
 
@@ -39,24 +38,24 @@ end
 
 local plain, with_largest = { "exp_avg", "exp_avg_sq" }, { "exp_avg", "exp_avg_sq", "max_exp_avg_sq" }
 
-function Adam:run(group, params, grads, n)
+function Adam:given(group, states)
   local given = self.work.options
   given.lr, given.eps, given.weight_decay = group.lr, group.eps, group.weight_decay
   given.beta1, given.beta2 = group.betas[1], group.betas[2]
   given.amsgrad, given.maximize = group.amsgrad, group.maximize
   given.decoupled = self.fixed.decoupled_weight_decay
-  given.step = self.state[params[1]].step + 1
+  given.step = states[1].step + 1
+  return given
+end
+
+function Adam:run(group, params, grads, n)
   if group.amsgrad then
     for i = 1, n do
       local s = self.state[params[i]]
       s.max_exp_avg_sq = s.max_exp_avg_sq or optimizer.zeros_like(params[i], self.class_name)
     end
   end
-  op.run_list("adam", self:list(params, grads, n, group.amsgrad and with_largest or plain), given)
-  for i = 1, n do
-    local s = self.state[params[i]]
-    s.step = s.step + 1
-  end
+  self:apply("adam", group, params, grads, n, group.amsgrad and with_largest or plain, true)
 end
 
 --- The same with decay taken from the parameter itself, apart from the gradient.

@@ -6,6 +6,7 @@
 local layer = require "mascon.ffi"
 local optimizers = require "mascon.optim.optimizer"
 local options = require "mascon.options"
+local recording = require "mascon.recording"
 
 ---@class mascon.optim.Scheduler
 ---@field optimizer mascon.optim.Optimizer
@@ -32,6 +33,7 @@ end
 --- Sets the rates for the number of steps taken. `rate(self, g, lr)` is the class's; `first` says that the
 --- schedule begins.
 local function update(self, first)
+  recording.refuse(self.class_name, "a step of a scheduler", "step it outside of the compiled function")
   local rates = {}
   for g, group in ipairs(self.optimizer.param_groups) do
     base_lr(self, g)

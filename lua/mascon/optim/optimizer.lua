@@ -7,6 +7,7 @@ local create = require "mascon.create"
 local layer = require "mascon.ffi"
 local op = require "mascon.op"
 local options = require "mascon.options"
+local recording = require "mascon.recording"
 
 local C, is_tensor, check, box = layer.C, layer.is_tensor, layer.check, layer.tensor_box
 
@@ -95,7 +96,7 @@ local function check_given(self, params)
     local is_model = type(params) == "table" and type(params.parameters) == "function"
     options.fail(name, ("argument 1 is %s; expected a list of parameters"):format(
       is_model and "a module" or is_tensor(params) and "a tensor" or options.show(params)),
-      is_model and "model:parameters()" or is_tensor(params) and "{x}" or nil)
+      (is_model or type(params) == "function") and "model:parameters()" or is_tensor(params) and "{x}" or nil)
   end
 end
 
@@ -116,7 +117,7 @@ end
 -- State ---------------------------------------------------------------------------------------------
 
 --- Zeros with the shape and the memory order of p.
-local function zeros_like(p, name)
+local function make_zeros(p, name)
   local t
   if p:layout() == "nhwc" then
     t = create.new_nhwc(name, p.shape, p.dtype, p.device)
@@ -125,6 +126,10 @@ local function zeros_like(p, name)
     t = create.zeros_like(p)
   end
   return autograd.keep(t)
+end
+
+local function zeros_like(p, name)
+  return recording.outside(make_zeros, p, name)
 end
 Optimizer.zeros_like = zeros_like
 
@@ -147,7 +152,7 @@ local function gather(self, group)
       params[n], slot.h = p, handle
       local s = self.state[p]
       if not s then
-        s = self:new_state(p)
+        s = recording.outside(self.new_state, self, p)
         self.state[p] = s
       end
       keys[n] = self.key(s, group) + C.mascon_tensor_device(p.h) * 2 ^ 40
@@ -210,6 +215,21 @@ local function step_groups(self)
   end
 end
 
+--- What a replay does for the number of steps that this optimizer has taken.
+local function step_count(self)
+  local function count(by)
+    self.steps_taken = self.steps_taken + by
+    autograd.steps_taken = self.steps_taken
+    return {}
+  end
+  return {
+    given = {}, names = {},
+    valid = function() return true end,
+    advance = function() return count(1) end,
+    undo = function() count(-1) end,
+  }
+end
+
 --- Changes every parameter that has a gradient.
 function Optimizer:step()
   local good, err = pcall(step_groups, self)
@@ -219,6 +239,9 @@ function Optimizer:step()
   end
   self.steps_taken = self.steps_taken + 1
   autograd.steps_taken = self.steps_taken
+  if recording.count() then
+    recording.step(step_count(self))
+  end
 end
 
 --- The flat list of an optimizer's op: params, gradients, then each state tensor's list.
@@ -237,6 +260,46 @@ function Optimizer:list(params, grads, n, state_names)
     flat[i] = nil
   end
   return flat
+end
+
+--- Runs the class's op over a list of n parameters and gradients with the state tensors of state_names. The
+--- options are those of self:given(group, params), which a replay of a recording asks for again; `counted`:
+--- the states count their steps.
+---@param name string op
+function Optimizer:apply(name, group, params, grads, n, state_names, counted)
+  local states, list = {}, self.state
+  for i = 1, n do
+    states[i] = list[params[i]]
+  end
+  local function count(by)
+    for i = 1, counted and n or 0 do
+      states[i].step = states[i].step + by
+    end
+  end
+  local given = self:given(group, states)
+  local id, first, last = op.run_list(name, self:list(params, grads, n, state_names), given)
+  count(1)
+  if not first then
+    return
+  end
+  local kept, names = {}, {}
+  for key, v in pairs(given) do
+    names[#names + 1] = key
+    kept[key] = v == true and 1 or v == false and 0 or v
+  end
+  local tensors = #state_names > 0 and states[1][state_names[1]]
+  recording.step {
+    op = id, first = first, last = last, given = kept, names = names,
+    valid = function()
+      return self.state == list and (not tensors or states[1][state_names[1]] == tensors)
+    end,
+    advance = function()
+      local now = self:given(group, states)
+      count(1)
+      return now
+    end,
+    undo = function() count(-1) end,
+  }
 end
 
 --- Forgets the gradients of all parameters.
@@ -400,6 +463,7 @@ function Optimizer:__newindex(name, v)
     return
   end
   options.check(self.class_name, { "lr", nil, "number", min = 0 }, v)
+  recording.refuse(self.class_name, "a change of lr", "change it outside of the compiled function")
   for _, group in ipairs(self.param_groups) do
     group.lr = v
   end

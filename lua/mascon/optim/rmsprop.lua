@@ -1,6 +1,5 @@
 --- optim.RMSprop, in one fused operation per step.
 
-local op = require "mascon.op"
 local optimizer = require "mascon.optim.optimizer"
 
 local RMSprop = {
@@ -29,11 +28,15 @@ local names = {
   { "square_avg", "grad_avg", "momentum_buffer" },
 }
 
-function RMSprop:run(group, params, grads, n)
+function RMSprop:given(group)
   local given = self.work.options
   given.lr, given.alpha, given.eps = group.lr, group.alpha, group.eps
   given.weight_decay, given.momentum = group.weight_decay, group.momentum
   given.centered, given.maximize = group.centered, group.maximize
+  return given
+end
+
+function RMSprop:run(group, params, grads, n)
   local wanted = names[(group.centered and 1 or 0) + (group.momentum ~= 0 and 2 or 0)]
   for i = 1, n do
     local s = self.state[params[i]]
@@ -41,11 +44,7 @@ function RMSprop:run(group, params, grads, n)
       s[name] = s[name] or optimizer.zeros_like(params[i], self.class_name)
     end
   end
-  op.run_list("rmsprop", self:list(params, grads, n, wanted), given)
-  for i = 1, n do
-    local s = self.state[params[i]]
-    s.step = s.step + 1
-  end
+  self:apply("rmsprop", group, params, grads, n, wanted, true)
 end
 
 --- optim.RMSprop(params, {lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0, momentum = 0,

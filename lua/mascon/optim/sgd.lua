@@ -1,6 +1,5 @@
 --- optim.SGD: gradient descent with momentum, in one fused operation per step.
 
-local op = require "mascon.op"
 local optimizer = require "mascon.optim.optimizer"
 local options = require "mascon.options"
 
@@ -32,21 +31,27 @@ end
 
 local momenta, none = { "momentum_buffer" }, {}
 
-function SGD:run(group, params, grads, n)
+function SGD:given(group)
   local given = self.work.options
   given.lr, given.momentum, given.dampening = group.lr, group.momentum, group.dampening
   given.weight_decay, given.nesterov = group.weight_decay, group.nesterov
-  given.maximize, given.first = group.maximize, false
+  given.maximize, given.first = group.maximize, self.work.first or false
+  return given
+end
+
+function SGD:run(group, params, grads, n)
+  self.work.first = false
   if group.momentum ~= 0 then
     for i = 1, n do
       local s = self.state[params[i]]
       if not s.momentum_buffer then
         s.momentum_buffer = optimizer.zeros_like(params[i], "SGD")
-        given.first = true
+        self.work.first = true
       end
     end
   end
-  op.run_list("sgd", self:list(params, grads, n, group.momentum ~= 0 and momenta or none), given)
+  self:apply("sgd", group, params, grads, n, group.momentum ~= 0 and momenta or none)
+  self.work.first = false
 end
 
 --- optim.SGD(params, {lr = 1e-3, momentum = 0, dampening = 0, weight_decay = 0, nesterov = false,
