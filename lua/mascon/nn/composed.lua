@@ -87,6 +87,35 @@ function M.functions.conv1d(...)
   end, t[1], t[2], t[3])
 end
 
+local attention_spec = {
+  { "dropout_p", 0, "number", min = 0, max = 1 }, { "is_causal", false, "boolean" },
+  { "scale", nil, "number" }, { "attn_mask", nil, "any" },
+}
+
+--- F.scaled_dot_product_attention(q, k, v, {attn_mask =, dropout_p = 0, is_causal = false, scale =}):
+--- softmax(q k^T * scale + attn_mask) v over {…, positions, features}. A mask of bools is true where a key
+--- takes part; one of numbers is added to the scores.
+function M.functions.scaled_dot_product_attention(...)
+  local name = "scaled_dot_product_attention"
+  local args, n = { ... }, select("#", ...)
+  local t, at = tensors_and_rest(name, 3, 4, args, n)
+  local o = options.arguments(name, attention_spec, unpack(args, at, n))
+  local mask = t[4]
+  if mask and o.attn_mask ~= nil then
+    options.fail(name, "attn_mask is given by position and by name")
+  end
+  mask = mask or o.attn_mask
+  if mask ~= nil and not layer.is_tensor(mask) then
+    options.fail(name, ("attn_mask is %s; expected a tensor"):format(options.show(mask)))
+  end
+  local given = { is_causal = o.is_causal, scale = o.scale }
+  if o.dropout_p == 0 then
+    return op.find(name)(t[1], t[2], t[3], mask, given)
+  end
+  given.dropout_p = o.dropout_p
+  return op.run(name .. "_dropout", name, false, t[1], t[2], t[3], mask, given)
+end
+
 --- scale_factor = {vertical, horizontal} as the two options of the op.
 ---@param o table options of interpolate
 ---@return table

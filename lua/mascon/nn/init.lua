@@ -14,7 +14,7 @@ local nn = {
 }
 
 for _, part in ipairs { "containers", "layers", "activations", "losses", "normalisation",
-  "pictures", "embedding", "element_losses" } do
+  "pictures", "embedding", "attention", "element_losses" } do
   for name, class in pairs(require("mascon.nn." .. part)) do
     if type(class) == "table" then -- the classes; helpers are functions
       nn[name] = class
@@ -24,19 +24,4 @@ end
 
 require "mascon.nn.fusion_norm" -- its patterns; nn offers nothing of it
 
-setmetatable(nn, {
-  __index = function(_, name)
-    if type(name) ~= "string" or name:sub(1, 1) == "_" then
-      return nil
-    end
-    local names = {}
-    for known in pairs(nn) do
-      names[#names + 1] = known
-    end
-    local nearest = options.nearest(name, names)
-    options.fail("nn", ("there is no nn.%s"):format(name),
-      nearest and ("did you mean nn.%s?"):format(nearest) or nil)
-  end,
-})
-
-return nn
+return options.name_nearest("nn", nn)
