@@ -20,6 +20,9 @@ extern "C" {
 #endif
 
 typedef struct cuda_api {
+    /* Opens cuBLASLt and cuDNN, whose members below may be called from then on; NULL, or a sentence that
+     * says why not. */
+    const char *(*open_libraries)(void);
     /* ---- devices and errors ---- */
     cudaError_t (*get_device_count)(int *count);
     cudaError_t (*set_device)(int device);
@@ -53,6 +56,15 @@ typedef struct cuda_api {
     cudaError_t (*event_query)(cudaEvent_t event);
     cudaError_t (*event_synchronize)(cudaEvent_t event);
     cudaError_t (*event_elapsed_time)(float *milliseconds, cudaEvent_t from, cudaEvent_t to);
+    /* ---- graphs ---- */
+    cudaError_t (*stream_begin_capture)(cudaStream_t stream, enum cudaStreamCaptureMode mode);
+    cudaError_t (*stream_end_capture)(cudaStream_t stream, cudaGraph_t *out);
+    cudaError_t (*graph_instantiate)(cudaGraphExec_t *out, cudaGraph_t graph,
+                                     unsigned long long flags);
+    cudaError_t (*graph_destroy)(cudaGraph_t graph);
+    cudaError_t (*graph_upload)(cudaGraphExec_t exec, cudaStream_t stream);
+    cudaError_t (*graph_launch)(cudaGraphExec_t exec, cudaStream_t stream);
+    cudaError_t (*graph_exec_destroy)(cudaGraphExec_t exec);
     /* ---- kernels (device.cuh's launch calls these) ---- */
     cudaError_t (*launch_kernel)(const void *kernel, dim3 grid, dim3 block, void **arguments,
                                  size_t shared, cudaStream_t stream);

@@ -26,13 +26,15 @@ _Static_assert(sizeof kernels / sizeof kernels[0] == MASCON_OP_COUNT, "one entry
 static mascon_status begin(int32_t device, const mascon_call *call, mascon_exec *exec) {
     (void)call;
     masconG_device *d;
+    MASCON_TRY(masconG_captures_on(device));
     MASCON_TRY(masconG_open(device, &d));
-    exec->stream = d->stream;
+    exec->stream = masconG_stream_of(d);
     return MASCON_OK;
 }
 
 static mascon_status end(int32_t device, const mascon_call *call, mascon_status status) {
     MASCON_TRY(status);
+    if (masconG_captures()) return MASCON_OK; /* nothing was executed */
     MASCON_TRY(masconG_mark_values(device, call));
     if (!masconG_host->setting(MASCON_SETTING_SYNC)) return MASCON_OK;
     return masconG_synchronize(device);
@@ -54,6 +56,9 @@ static mascon_backend backend = {
     .upload = masconG_upload,
     .join = masconG_join,
     .finish = masconG_finish,
+    .capture = masconG_capture,
+    .replay = masconG_replay,
+    .forget = masconG_forget,
     .begin = begin,
     .end = end,
     .kernels = kernels,

@@ -1,7 +1,8 @@
 /* backend.h: what the host files of the CUDA backend share with each other and with the kernels' files.
  *
- * stream.c owns the devices (streams, limits), memory.c blocks and copies, error.c how a failed call or
- * a bad value found by a kernel becomes a sentence, backend.c the table that the core gets.
+ * stream.c owns the devices (streams, limits), memory.c blocks and copies, graph.c captured work, error.c
+ * how a failed call or a bad value found by a kernel becomes a sentence, backend.c the table that the core
+ * gets.
  */
 #ifndef MASCON_CUDA_BACKEND_H
 #define MASCON_CUDA_BACKEND_H
@@ -43,9 +44,10 @@ mascon_status masconG_take_report(int32_t device);
 /* ---- Devices (stream.c) ---- */
 
 typedef struct masconG_device {
-    cudaStream_t stream; /* all kernels, in the order of the calls */
-    cudaStream_t copies; /* uploads ahead of their use */
-    cudaStream_t reads;  /* values that were computed a while ago */
+    cudaStream_t stream;   /* all kernels, in the order of the calls */
+    cudaStream_t copies;   /* uploads ahead of their use */
+    cudaStream_t reads;    /* values that were computed a while ago */
+    cudaStream_t captures; /* what is captured and not executed */
     masconG_report *report;
     void *bounce; /* MASCONG_BOUNCE bytes of page-locked memory that reads end in */
     int32_t multiprocessors;
@@ -72,6 +74,29 @@ mascon_status masconG_follow(cudaStream_t stream, cudaStream_t after);
 mascon_status masconG_mark_values(int32_t device, const mascon_call *call);
 /* As mascon_backend's read. */
 mascon_status masconG_read(int32_t device, const mascon_tensor *t, void *out, size_t bytes);
+
+/* ---- Graphs (graph.c) ---- */
+
+/* As mascon_backend's capture, replay and forget. */
+mascon_status masconG_capture(int32_t device, mascon_status (*body)(void *context), void *context,
+                              void **graph);
+mascon_status masconG_replay(int32_t device, void *graph, void *live, const void *words,
+                             size_t bytes);
+void masconG_forget(int32_t device, void *graph);
+/* Whether this thread is in a capture's body. */
+int masconG_captures(void);
+/* Where this thread's work on the device goes: its stream, or that of the capture. */
+cudaStream_t masconG_stream_of(const masconG_device *d);
+/* Fails in a capture's body: "<what> cannot be captured in a graph". */
+mascon_status masconG_refuse_capture(const char *what);
+/* Fails in the body of another device's capture. */
+mascon_status masconG_captures_on(int32_t device);
+/* Ends the use of a plan after it ran: gives it back to its cache by put, or in a capture's body leaves it
+ * to the graph, which does so when it is forgotten. */
+struct masconG_entry;
+mascon_status masconG_done_with(struct masconG_entry *entry, void (*put)(struct masconG_entry *));
+/* Copies bytes to the device's memory in the stream's order (graph_words.cu). */
+mascon_status masconG_write_words(void *to, const void *from, size_t bytes, cudaStream_t stream);
 
 /* ---- Memory (memory.c) ---- */
 

@@ -15,23 +15,24 @@ constexpr int map_threads = 256;
 /* grid {tiles of lanes * V channels, blocks of rows} */
 template <class T, int V>
 __global__ void map_rows(const T *__restrict__ x, const T *__restrict__ dy, T *__restrict__ y,
-                         const __grid_constant__ problem p) {
+                         const __grid_constant__ problem<compute_of<T>> p) {
+    typedef compute_of<T> C;
     const int thread = (int)threadIdx.x, ways = map_threads / p.lanes;
     const int64_t c = ((int64_t)blockIdx.x * p.lanes + thread % p.lanes) * V;
     if (c >= p.channels) return;
     const int64_t begin = (int64_t)blockIdx.y * ways + thread / p.lanes;
-    affine f[V];
+    affine<C> f[V];
 #pragma unroll
     for (int k = 0; k < V; k++) f[k] = affine_of(p, c + k, begin == 0);
 #pragma unroll 4
     for (int64_t row = begin; row < p.rows; row += (int64_t)gridDim.y * ways) {
         const int64_t at = row * p.channels + c;
-        float v[V], d[V] = {0};
+        C v[V], d[V] = {0};
         load_row<T, V>(x, at, v);
         if (p.backward) load_row<T, V>(dy, at, d);
         pack<T, V> out;
 #pragma unroll
-        for (int k = 0; k < V; k++) out.v[k] = from_float<T>(apply(p, f[k], v[k], d[k]));
+        for (int k = 0; k < V; k++) out.v[k] = from_real<T>(apply(p, f[k], v[k], d[k]));
         *(pack<T, V> *)(y + at) = out;
     }
 }
@@ -40,17 +41,19 @@ __global__ void map_rows(const T *__restrict__ x, const T *__restrict__ dy, T *_
 
 /* grid {channels, splits}; V elements of a plane at a time */
 template <class T, int V>
-__global__ void sum_planes(const T *x, const T *dy, const __grid_constant__ problem p) {
+__global__ void __launch_bounds__(sum_threads)
+    sum_planes(const T *x, const T *dy, const __grid_constant__ problem<compute_of<T>> p) {
+    typedef compute_of<T> C;
     const int64_t c = blockIdx.x, pictures = p.rows / p.inner, packs = p.inner / V;
     const int64_t first = (int64_t)blockIdx.y * p.part;
     const int64_t end = first + p.part < pictures ? first + p.part : pictures;
-    const float mean = p.backward ? column_at(p.mean, c, 0) : 0;
-    state<1> s = {};
+    const C mean = p.backward ? column_at<C>(p.mean, c, 0) : 0;
+    state<C, 1> s = {};
     for (int64_t i = threadIdx.x; i < (end - first) * packs; i += sum_threads) {
         const int64_t picture = i / packs;
         const int64_t at =
             ((first + picture) * p.channels + c) * p.inner + (i - picture * packs) * V;
-        float v[V], d[V];
+        C v[V], d[V];
         load_row<T, V>(x, at, v);
         if (p.backward) {
             load_row<T, V>(dy, at, d);
@@ -60,19 +63,19 @@ __global__ void sum_planes(const T *x, const T *dy, const __grid_constant__ prob
                 s.b[0] += d[k] * (v[k] - mean);
             }
         } else {
-            float batch[V][1];
+            C batch[V][1];
 #pragma unroll
             for (int k = 0; k < V; k++) batch[k][0] = v[k];
-            add_moments<1, V>(s, batch);
+            add_moments<C, 1, V>(s, batch);
         }
     }
-    const moments whole = group_reduce(
-        moments{s.n, s.a[0], s.b[0]}, sum_threads, [&p](const moments &a, const moments &b) {
-            if (!p.backward) return join_moments(a, b);
-            return moments{0, a.mean + b.mean, a.squares + b.squares};
-        });
+    typedef moments<C> M;
+    const M whole = group_reduce(M{s.n, s.a[0], s.b[0]}, sum_threads, [&p](const M &a, const M &b) {
+        if (!p.backward) return join_moments(a, b);
+        return M{0, a.mean + b.mean, a.squares + b.squares};
+    });
     if (threadIdx.x == 0) {
-        float *partial = p.partial + 2 * (int64_t)blockIdx.y * p.channels + c;
+        C *partial = p.partial + 2 * (int64_t)blockIdx.y * p.channels + c;
         partial[0] = whole.mean;
         partial[p.channels] = whole.squares;
     }
@@ -84,7 +87,8 @@ __global__ void sum_planes(const T *x, const T *dy, const __grid_constant__ prob
 /* Item: V elements of a plane. */
 template <class T, int V>
 __global__ void map_planes(const T *__restrict__ x, const T *__restrict__ dy, T *__restrict__ y,
-                           const __grid_constant__ problem p, int64_t items) {
+                           const __grid_constant__ problem<compute_of<T>> p, int64_t items) {
+    typedef compute_of<T> C;
     const int64_t packs = p.inner / V;
     for (int64_t i = first_index(); i < items; i += grid_step()) {
         int64_t c;
@@ -93,13 +97,13 @@ __global__ void map_planes(const T *__restrict__ x, const T *__restrict__ dy, T 
         } else {
             c = i / packs % p.channels;
         }
-        const affine f = affine_of(p, c, i == c * packs);
-        float v[V], d[V] = {0};
+        const affine<C> f = affine_of(p, c, i == c * packs);
+        C v[V], d[V] = {0};
         load_row<T, V>(x, i * V, v);
         if (p.backward) load_row<T, V>(dy, i * V, d);
         pack<T, V> out;
 #pragma unroll
-        for (int k = 0; k < V; k++) out.v[k] = from_float<T>(apply(p, f, v[k], d[k]));
+        for (int k = 0; k < V; k++) out.v[k] = from_real<T>(apply(p, f, v[k], d[k]));
         *(pack<T, V> *)(y + i * V) = out;
     }
 }
@@ -111,9 +115,10 @@ const mascon_view *input(const mascon_call *call) {
 }
 
 /* V: channels, or elements, of a thread. */
-problem problem_over(const mascon_view *x, int backward, int V) {
+template <class C>
+problem<C> problem_over(const mascon_view *x, int backward, int V) {
     const masconI_channels s = masconI_channels_of(x);
-    return plan_sums(s, s.inner == 1 || is_nhwc(x), backward, V);
+    return plan_sums<C>(s, s.inner == 1 || is_nhwc(x), backward, V);
 }
 
 /* V is not known before the memory is, so room for the larger of both. */
@@ -121,7 +126,9 @@ size_t bytes_over(const mascon_view *x, int backward) {
     size_t bytes = 0;
     if (x->numel == 0) return 0;
     for (int V = 1; V <= 8; V *= 2) {
-        const size_t own = sums_bytes(problem_over(x, backward, V));
+        const size_t own = x->dtype == MASCON_DTYPE_F64
+                               ? sums_bytes(problem_over<double>(x, backward, V))
+                               : sums_bytes(problem_over<float>(x, backward, V));
         if (own > bytes) bytes = own;
     }
     return bytes;
@@ -133,8 +140,8 @@ size_t workspace(const mascon_call *call) {
 
 /* Both kernels of a filled problem. */
 template <class T, int V>
-mascon_status run_problem(const problem &p, const mascon_view *view, const T *dy, T *y,
-                          void *stream) {
+mascon_status run_problem(const problem<compute_of<T>> &p, const mascon_view *view, const T *dy,
+                          T *y, void *stream) {
     const T *x = (const T *)view->data;
     const bool sums = wants_sums(p);
     if (!p.in_rows) {
@@ -159,7 +166,7 @@ mascon_status run_problem(const problem &p, const mascon_view *view, const T *dy
 
 template <class T, int V>
 mascon_status run_packs(const mascon_call *call, mascon_exec *exec) {
-    problem p = problem_over(input(call), call->op != MASCON_OP_batch_norm, V);
+    auto p = problem_over<compute_of<T>>(input(call), call->op != MASCON_OP_batch_norm, V);
     const T *dy = p.backward ? (const T *)SRC(call, 0)->data : NULL;
     place_sums(&p, exec->workspace);
     if (p.backward) {
@@ -179,21 +186,24 @@ int fits_packs(const mascon_call *call, int V) {
            aligned16(SRC(call, 0)->data) && aligned16(DST(call, 0)->data);
 }
 
+template <class C>
+mascon_status run_no_elements(const mascon_call *call, void *stream) {
+    problem<C> p = {};
+    p.channels = input(call)->shape[1];
+    p.backward = call->op != MASCON_OP_batch_norm;
+    if (p.backward) {
+        fill_backward(call, 2, &p);
+    } else {
+        fill_forward(call, 1, &p);
+    }
+    return run_empty(p, stream);
+}
+
 mascon_status run(mascon_call *call, mascon_exec *exec) {
     const mascon_view *x = input(call);
-    if (x->numel == 0) {
-        problem p = {};
-        p.channels = x->shape[1];
-        p.backward = call->op != MASCON_OP_batch_norm;
-        if (p.backward) {
-            fill_backward(call, 2, &p);
-        } else {
-            fill_forward(call, 1, &p);
-        }
-        return run_empty(p, exec->stream);
-    }
     return dispatch_float(x->dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
+        if (x->numel == 0) return run_no_elements<compute_of<T>>(call, exec->stream);
         if (fits_packs(call, pack_of<T>())) return run_packs<T, pack_of<T>()>(call, exec);
         return run_packs<T, 1>(call, exec);
     });
@@ -204,7 +214,7 @@ int wish(const mascon_call *call, mascon_wish *w) {
     if (call->op == MASCON_OP_batch_norm_bwd) w->src[1] = order;
     w->src[0] = w->dst[0] = order;
     w->dst[1] = w->dst[2] = MASCON_WISH_ROW; /* all {c} inputs are read, or written, as they lie */
-    return is_device_float(input(call)->dtype);
+    return 1;
 }
 
 /* ---- Behind a convolution ---- */
@@ -215,12 +225,13 @@ column column_over(const mascon_view *v) {
 }
 
 size_t kept_bytes(const mascon_view *x) {
-    return (sizeof(float) * 2 * (size_t)x->shape[1] + 255) / 256 * 256;
+    const size_t size = x->dtype == MASCON_DTYPE_F64 ? sizeof(double) : sizeof(float);
+    return (size * 2 * (size_t)x->shape[1] + 255) / 256 * 256;
 }
 
 template <class T, int V>
 mascon_status run_norm(const masconG_norm *n, void *stream) {
-    problem p = problem_over(n->x, 0, V);
+    auto p = problem_over<compute_of<T>>(n->x, 0, V);
     p.training = 1;
     p.eps = n->eps;
     p.momentum = n->momentum;
@@ -228,7 +239,7 @@ mascon_status run_norm(const masconG_norm *n, void *stream) {
     p.running_var = column_over(n->var);
     p.weight = column_over(n->weight);
     p.bias = column_over(n->bias);
-    p.kept_mean = (float *)n->memory;
+    p.kept_mean = (compute_of<T> *)n->memory;
     p.kept_rstd = p.kept_mean + p.channels;
     place_sums(&p, (char *)n->memory + kept_bytes(n->x));
     return run_problem<T, V>(p, n->x, (const T *)NULL, (T *)n->y->data, stream);

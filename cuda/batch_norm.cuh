@@ -17,18 +17,20 @@ namespace mascon {
 
 constexpr int sum_threads = 512;
 
+/* C: what elements are computed in. */
+template <class C>
 struct problem {
     int64_t rows, channels, inner; /* rows: values of a channel */
     int in_rows;
-    int lanes;      /* rows: threads side by side, of V channels each */
-    int splits;     /* parts of the batch */
-    int64_t part;   /* rows, or pictures, of one */
-    float *partial; /* {splits, 2, channels} */
-    float *factors; /* backward: {2, channels}, what dx adds for x - mean and for itself */
+    int lanes;    /* rows: threads side by side, of V channels each */
+    int splits;   /* parts of the batch */
+    int64_t part; /* rows, or pictures, of one */
+    C *partial;   /* {splits, 2, channels} */
+    C *factors;   /* backward: {2, channels}, what dx adds for x - mean and for itself */
     int backward, training, mask, affine;
     double eps, momentum;
     column running_mean, running_var, weight, bias, mean, rstd;
-    float *kept_mean, *kept_rstd, *dweight, *dbias;
+    C *kept_mean, *kept_rstd, *dweight, *dbias;
 };
 
 /* Two results of one channel over the whole batch: mean and squared deviations, or sums. */
@@ -45,43 +47,47 @@ __device__ inline totals join_totals(const totals &x, const totals &y, int backw
 }
 
 /* Values of a channel in one split. */
-__device__ inline int64_t split_count(const problem &p, int split) {
+template <class C>
+__device__ inline int64_t split_count(const problem<C> &p, int split) {
     const int64_t whole = p.in_rows ? p.rows : p.rows / p.inner;
     const int64_t first = split * p.part, left = whole - first;
     return (left < p.part ? left : p.part) * (p.in_rows ? 1 : p.inner);
 }
 
+template <class C>
 __device__ inline void move_running(const column &c, int64_t i, double share, double to) {
-    if (c.data) column_set(c, i, (float)((1 - share) * (double)column_at(c, i, 0) + share * to));
+    if (c.data) column_set<C>(c, i, (C)((1 - share) * (double)column_at<C>(c, i, 0) + share * to));
 }
 
 /* What a channel's totals lead to. */
-__device__ inline void finish_channel(const problem &p, int64_t c, const totals &t) {
+template <class C>
+__device__ inline void finish_channel(const problem<C> &p, int64_t c, const totals &t) {
     if (!p.backward) {
-        p.kept_mean[c] = (float)t.a;
-        p.kept_rstd[c] = (float)(1 / sqrt(t.b / t.n + p.eps));
-        move_running(p.running_mean, c, p.momentum, t.a);
-        move_running(p.running_var, c, p.momentum, t.b / (t.n - 1));
+        p.kept_mean[c] = (C)t.a;
+        p.kept_rstd[c] = (C)(1 / sqrt(t.b / t.n + p.eps));
+        move_running<C>(p.running_mean, c, p.momentum, t.a);
+        move_running<C>(p.running_var, c, p.momentum, t.b / (t.n - 1));
         return;
     }
-    const double rstd = (double)column_at(p.rstd, c, 0);
-    const double a = rstd * (double)column_at(p.weight, c, 1);
-    p.factors[c] = p.training ? (float)(-a * rstd * rstd * t.b / (double)p.rows) : 0;
-    p.factors[p.channels + c] = p.training ? (float)(-a * t.a / (double)p.rows) : 0;
+    const double rstd = (double)column_at<C>(p.rstd, c, 0);
+    const double a = rstd * (double)column_at<C>(p.weight, c, 1);
+    p.factors[c] = p.training ? (C)(-a * rstd * rstd * t.b / (double)p.rows) : 0;
+    p.factors[p.channels + c] = p.training ? (C)(-a * t.a / (double)p.rows) : 0;
     if (!p.affine) return;
-    p.dweight[c] = (float)(t.b * rstd);
-    p.dbias[c] = (float)t.a;
+    p.dweight[c] = (C)(t.b * rstd);
+    p.dbias[c] = (C)t.a;
 }
 
 /* Joins the splits of channels first..first+n-1; all threads of the block call it. n: a power of two up
  * to sum_threads. */
-__device__ inline void join_splits(const problem &p, int64_t first, int n) {
+template <class C>
+__device__ inline void join_splits(const problem<C> &p, int64_t first, int n) {
     __shared__ totals scratch[sum_threads];
     const int thread = (int)threadIdx.x, ways = sum_threads / n;
     const int64_t c = first + thread % n;
     totals t = {0, 0, 0};
     for (int i = thread / n; c < p.channels && i < p.splits; i += ways) {
-        const float *partial = p.partial + 2 * i * p.channels + c;
+        const C *partial = p.partial + 2 * i * p.channels + c;
         t = join_totals(
             t, {(double)split_count(p, i), (double)partial[0], (double)partial[p.channels]},
             p.backward);
@@ -101,23 +107,23 @@ __device__ inline void join_splits(const problem &p, int64_t first, int n) {
 
 /* V channels over some rows: a, b: mean and squared deviations of the n rows so far, or sums of dy and
  * of dy * (x - mean). */
-template <int V>
+template <class C, int V>
 struct state {
-    float n, a[V], b[V];
+    C n, a[V], b[V];
 };
 
-template <int V, int B>
-__device__ inline void add_moments(state<V> &s, const float (&v)[B][V]) {
-    const float n = s.n + B, share = B / n, weight = s.n * share;
+template <class C, int V, int B>
+__device__ inline void add_moments(state<C, V> &s, const C (&v)[B][V]) {
+    const C n = s.n + B, share = B / n, weight = s.n * share;
 #pragma unroll
     for (int k = 0; k < V; k++) {
-        float mean = v[0][k], squares = 0;
+        C mean = v[0][k], squares = 0;
 #pragma unroll
         for (int i = 1; i < B; i++) mean += v[i][k];
-        mean *= 1.0f / B;
+        mean *= (C)1 / B;
 #pragma unroll
         for (int i = 0; i < B; i++) squares += (v[i][k] - mean) * (v[i][k] - mean);
-        const float d = mean - s.a[k];
+        const C d = mean - s.a[k];
         s.a[k] += d * share;
         s.b[k] += squares + d * d * weight;
     }
@@ -125,39 +131,40 @@ __device__ inline void add_moments(state<V> &s, const float (&v)[B][V]) {
 }
 
 template <class T, int V>
-__device__ inline void load_row(const T *x, int64_t at, float (&v)[V]) {
+__device__ inline void load_row(const T *x, int64_t at, compute_of<T> (&v)[V]) {
     const pack<T, V> p = *(const pack<T, V> *)(x + at);
 #pragma unroll
-    for (int k = 0; k < V; k++) v[k] = to_float(p.v[k]);
+    for (int k = 0; k < V; k++) v[k] = to_real(p.v[k]);
 }
 
 /* Channels-last rows, V channels at a time; dy: backward. */
 template <class T, int V>
 struct rows_source {
+    typedef compute_of<T> C;
     const T *x, *dy;
 
     /* Rows first, first + step, ... below end. */
-    __device__ void add(const problem &p, int64_t c, int64_t first, int64_t end, int64_t step,
-                        state<V> &s) const {
+    __device__ void add(const problem<C> &p, int64_t c, int64_t first, int64_t end, int64_t step,
+                        state<C, V> &s) const {
         constexpr int B = V > 4 ? 4 : 8; /* at a time */
-        float v[B][V], mean[V];
+        C v[B][V], mean[V];
         int64_t row = first;
         for (; !p.backward && row + (B - 1) * step < end; row += B * step) {
 #pragma unroll
             for (int i = 0; i < B; i++) load_row<T, V>(x, (row + i * step) * p.channels + c, v[i]);
-            add_moments<V, B>(s, v);
+            add_moments<C, V, B>(s, v);
         }
         for (; !p.backward && row < end; row += step) {
-            float one[1][V];
+            C one[1][V];
             load_row<T, V>(x, row * p.channels + c, one[0]);
-            add_moments<V, 1>(s, one);
+            add_moments<C, V, 1>(s, one);
         }
         if (!p.backward) return;
 #pragma unroll
-        for (int k = 0; k < V; k++) mean[k] = column_at(p.mean, c + k, 0);
+        for (int k = 0; k < V; k++) mean[k] = column_at<C>(p.mean, c + k, 0);
 #pragma unroll 4
         for (; row < end; row += step) {
-            float d[V];
+            C d[V];
             load_row<T, V>(x, row * p.channels + c, v[0]);
             load_row<T, V>(dy, row * p.channels + c, d);
 #pragma unroll
@@ -169,17 +176,17 @@ struct rows_source {
     }
 };
 
-template <int V>
-__device__ inline void join_states(state<V> &s, const state<V> &o, int backward) {
+template <class C, int V>
+__device__ inline void join_states(state<C, V> &s, const state<C, V> &o, int backward) {
     if (!backward && o.n == 0) return;
-    const float n = s.n + o.n, share = backward ? 0 : o.n / n, weight = s.n * share;
+    const C n = s.n + o.n, share = backward ? 0 : o.n / n, weight = s.n * share;
 #pragma unroll
     for (int k = 0; k < V; k++) {
         if (backward) {
             s.a[k] += o.a[k];
             s.b[k] += o.b[k];
         } else {
-            const float d = o.a[k] - s.a[k];
+            const C d = o.a[k] - s.a[k];
             s.a[k] += d * share;
             s.b[k] += o.b[k] + d * d * weight;
         }
@@ -190,14 +197,15 @@ __device__ inline void join_states(state<V> &s, const state<V> &o, int backward)
 /* grid {tiles of lanes * V channels, splits}. Source: where the rows come from. */
 template <int V, class Source>
 __global__ void __launch_bounds__(sum_threads, 2)
-    sum_rows(const Source source, const __grid_constant__ problem p) {
-    __shared__ float scratch_n[sum_threads];
-    __shared__ float scratch[2][V][sum_threads];
+    sum_rows(const Source source, const __grid_constant__ problem<typename Source::C> p) {
+    typedef typename Source::C C;
+    __shared__ C scratch_n[sum_threads];
+    __shared__ C scratch[2][V][sum_threads];
     const int thread = (int)threadIdx.x, ways = sum_threads / p.lanes;
     const int64_t tile = (int64_t)blockIdx.x * p.lanes * V, c = tile + thread % p.lanes * V;
     const int64_t first = (int64_t)blockIdx.y * p.part;
     const int64_t end = first + p.part < p.rows ? first + p.part : p.rows;
-    state<V> s = {};
+    state<C, V> s = {};
     if (c < p.channels) {
         source.add(p, c, first + thread / p.lanes, end, ways, s);
     }
@@ -213,19 +221,19 @@ __global__ void __launch_bounds__(sum_threads, 2)
         __syncthreads();
         if (thread < half * p.lanes) {
             const int other = thread + half * p.lanes;
-            state<V> o;
+            state<C, V> o;
             o.n = scratch_n[other];
 #pragma unroll
             for (int k = 0; k < V; k++) {
                 o.a[k] = scratch[0][k][other];
                 o.b[k] = scratch[1][k][other];
             }
-            join_states<V>(s, o, p.backward);
+            join_states(s, o, p.backward);
         }
         __syncthreads();
     }
     if (thread < p.lanes && c < p.channels) {
-        float *partial = p.partial + 2 * (int64_t)blockIdx.y * p.channels + c;
+        C *partial = p.partial + 2 * (int64_t)blockIdx.y * p.channels + c;
 #pragma unroll
         for (int k = 0; k < V; k++) {
             partial[k] = s.a[k];
@@ -238,47 +246,51 @@ __global__ void __launch_bounds__(sum_threads, 2)
 
 /* What the second kernels know of a channel: y = (x - mean) * a + c, or
  * dx = a * dy + (b * (x - mean) + c). */
+template <class C>
 struct affine {
-    float mean, a, b, c;
+    C mean, a, b, c;
 };
 
 /* first: whether this thread is the one that keeps the statistics of evaluation. */
-__device__ inline affine affine_of(const problem &p, int64_t c, bool first) {
-    const float w = column_at(p.weight, c, 1);
+template <class C>
+__device__ inline affine<C> affine_of(const problem<C> &p, int64_t c, bool first) {
+    const C w = column_at<C>(p.weight, c, 1);
     if (p.backward) {
         const bool sums = p.training;
-        return {column_at(p.mean, c, 0), column_at(p.rstd, c, 0) * w, sums ? p.factors[c] : 0,
+        return {column_at<C>(p.mean, c, 0), column_at<C>(p.rstd, c, 0) * w, sums ? p.factors[c] : 0,
                 sums ? p.factors[p.channels + c] : 0};
     }
-    float mean, rstd;
+    C mean, rstd;
     if (p.training) {
         mean = p.kept_mean[c];
         rstd = p.kept_rstd[c];
     } else {
-        mean = column_at(p.running_mean, c, 0);
-        rstd = (float)(1 / sqrt((double)column_at(p.running_var, c, 0) + p.eps));
+        mean = column_at<C>(p.running_mean, c, 0);
+        rstd = (C)(1 / sqrt((double)column_at<C>(p.running_var, c, 0) + p.eps));
         if (first) {
             p.kept_mean[c] = mean;
             p.kept_rstd[c] = rstd;
         }
     }
-    return {mean, rstd * w, 0, column_at(p.bias, c, 0)};
+    return {mean, rstd * w, 0, column_at<C>(p.bias, c, 0)};
 }
 
-__device__ inline float apply(const problem &p, const affine &f, float x, float dy) {
+template <class C>
+__device__ inline C apply(const problem<C> &p, const affine<C> &f, C x, C dy) {
     if (!p.backward) return (x - f.mean) * f.a + f.c;
-    const float d = f.a * dy + (f.b * (x - f.mean) + f.c);
+    const C d = f.a * dy + (f.b * (x - f.mean) + f.c);
     return p.mask && x <= 0 ? 0 : d;
 }
 
 /* No elements: the statistics of evaluation, and gradients of 0. */
-static __global__ void fill_empty(const __grid_constant__ problem p) {
+template <class C>
+static __global__ void fill_empty(const __grid_constant__ problem<C> p) {
     for (int64_t c = threadIdx.x; c < p.channels; c += blockDim.x) {
         if (!p.backward) {
             const bool own = p.training;
-            const double var = own ? 0 : (double)column_at(p.running_var, c, 0);
-            p.kept_mean[c] = own ? 0 : column_at(p.running_mean, c, 0);
-            p.kept_rstd[c] = (float)(1 / sqrt(var + p.eps));
+            const double var = own ? 0 : (double)column_at<C>(p.running_var, c, 0);
+            p.kept_mean[c] = own ? 0 : column_at<C>(p.running_mean, c, 0);
+            p.kept_rstd[c] = (C)(1 / sqrt(var + p.eps));
         } else if (p.affine) {
             p.dweight[c] = p.dbias[c] = 0;
         }
@@ -287,13 +299,15 @@ static __global__ void fill_empty(const __grid_constant__ problem p) {
 
 /* ---- On the host ---- */
 
-inline mascon_status run_empty(const problem &p, void *stream) {
-    return launch(fill_empty, dim3((unsigned)(p.channels ? 1 : 0)), dim3(256), 0, stream, p);
+template <class C>
+mascon_status run_empty(const problem<C> &p, void *stream) {
+    return launch(fill_empty<C>, dim3((unsigned)(p.channels ? 1 : 0)), dim3(256), 0, stream, p);
 }
 
 /* Everything but where things lie. V: channels, or elements of a plane, of a thread. */
-inline problem plan_sums(const masconI_channels &s, int in_rows, int backward, int V) {
-    problem p = {};
+template <class C>
+problem<C> plan_sums(const masconI_channels &s, int in_rows, int backward, int V) {
+    problem<C> p = {};
     p.rows = s.count;
     p.channels = s.c;
     p.inner = s.inner;
@@ -318,17 +332,20 @@ inline problem plan_sums(const masconI_channels &s, int in_rows, int backward, i
 }
 
 /* Bytes of work memory for p's sums; 0 for none. */
-inline size_t sums_bytes(const problem &p) {
-    return sizeof(float) * (size_t)p.channels * (size_t)(2 + 2 * p.splits);
+template <class C>
+size_t sums_bytes(const problem<C> &p) {
+    return sizeof(C) * (size_t)p.channels * (size_t)(2 + 2 * p.splits);
 }
 
-inline void place_sums(problem *p, void *workspace) {
-    p->factors = (float *)workspace;
+template <class C>
+void place_sums(problem<C> *p, void *workspace) {
+    p->factors = (C *)workspace;
     p->partial = p->factors + 2 * p->channels;
 }
 
 /* Options and vectors of a forward call; its outputs mean and rstd come from `kept` on. */
-inline void fill_forward(const mascon_call *call, int kept, problem *p) {
+template <class C>
+void fill_forward(const mascon_call *call, int kept, problem<C> *p) {
     p->training = call->attr[NN_BATCH_NORM_TRAINING] != 0;
     p->eps = call->attr[NN_BATCH_NORM_EPS];
     p->momentum = call->attr[NN_BATCH_NORM_MOMENTUM];
@@ -336,12 +353,13 @@ inline void fill_forward(const mascon_call *call, int kept, problem *p) {
     p->running_var = column_of(call, 2);
     p->weight = column_of(call, 3);
     p->bias = column_of(call, 4);
-    p->kept_mean = (float *)DST(call, kept)->data;
-    p->kept_rstd = (float *)DST(call, kept + 1)->data;
+    p->kept_mean = (C *)DST(call, kept)->data;
+    p->kept_rstd = (C *)DST(call, kept + 1)->data;
 }
 
 /* Of a backward call, whose inputs mean, rstd and weight come from `mean` on. */
-inline void fill_backward(const mascon_call *call, int mean, problem *p) {
+template <class C>
+void fill_backward(const mascon_call *call, int mean, problem<C> *p) {
     p->training = call->attr[NN_BATCH_NORM_BWD_TRAINING] != 0;
     p->mask = call->attr[NN_BATCH_NORM_BWD_RELU_MASK] != 0;
     p->affine = call->n_dst > 1;
@@ -349,14 +367,17 @@ inline void fill_backward(const mascon_call *call, int mean, problem *p) {
     p->rstd = column_of(call, mean + 1);
     p->weight = column_of(call, mean + 2);
     if (!p->affine) return;
-    p->dweight = (float *)DST(call, 1)->data;
-    p->dbias = (float *)DST(call, 2)->data;
+    p->dweight = (C *)DST(call, 1)->data;
+    p->dbias = (C *)DST(call, 2)->data;
 }
 
-inline bool wants_sums(const problem &p) { return p.training || (p.backward && p.affine); }
+template <class C>
+bool wants_sums(const problem<C> &p) {
+    return p.training || (p.backward && p.affine);
+}
 
 template <int V, class Source>
-mascon_status run_sums(const Source &source, const problem &p, void *stream) {
+mascon_status run_sums(const Source &source, const problem<typename Source::C> &p, void *stream) {
     const dim3 grid((unsigned)divide_up(p.channels, (int64_t)p.lanes * V), (unsigned)p.splits);
     return launch(sum_rows<V, Source>, grid, dim3(sum_threads), 0, stream, source, p);
 }

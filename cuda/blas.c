@@ -5,7 +5,7 @@
  * transpositions stay as they are, for what is transposed to us lies untransposed to it on both sides
  * of the equation. This swap is made in describe and nowhere else.
  *
- * float32 is multiplied in full: TF32 is for convolutions only.
+ * float32 is multiplied in full: TF32 is for convolutions only. float64 is multiplied and added in float64.
  */
 #include "cuda/blas.h"
 
@@ -19,7 +19,8 @@ enum { MAX_DEVICES = 16 };
 typedef struct handles {
     cublasLtHandle_t blas[MAX_DEVICES];
     cudnnHandle_t dnn[MAX_DEVICES];
-    struct handles *next; /* while spare */
+    cudaStream_t dnn_stream[MAX_DEVICES]; /* that the handle works on */
+    struct handles *next;                 /* while spare */
 } handles;
 
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
@@ -100,19 +101,21 @@ mascon_status masconG_dnn_handle(int32_t device, cudnnHandle_t *out) {
     masconG_device *opened;
     MASCON_TRY(own_handles(&h));
     MASCON_TRY(masconG_open(device, &opened));
-    cudnnHandle_t *slot = &h->dnn[device & (MAX_DEVICES - 1)];
-    if (!*slot) {
+    const int index = device & (MAX_DEVICES - 1);
+    const cudaStream_t stream = masconG_stream_of(opened);
+    if (!h->dnn[index]) {
         cudnnHandle_t made = NULL;
-        cudnnStatus_t status = cuda->cudnn_create(&made);
+        const cudnnStatus_t status = cuda->cudnn_create(&made);
         if (status != CUDNN_STATUS_SUCCESS) return dnn_fail("starting", status);
-        status = cuda->cudnn_set_stream(made, opened->stream);
-        if (status != CUDNN_STATUS_SUCCESS) {
-            cuda->cudnn_destroy(made);
-            return dnn_fail("setting the stream", status);
-        }
-        *slot = made;
+        h->dnn[index] = made;
+        h->dnn_stream[index] = NULL;
     }
-    *out = *slot;
+    if (h->dnn_stream[index] != stream) { /* at first, and where a capture begins or has ended */
+        const cudnnStatus_t status = cuda->cudnn_set_stream(h->dnn[index], stream);
+        if (status != CUDNN_STATUS_SUCCESS) return dnn_fail("setting the stream", status);
+        h->dnn_stream[index] = stream;
+    }
+    *out = h->dnn[index];
     return MASCON_OK;
 }
 
@@ -143,6 +146,7 @@ static void destroy_plan(void *value) {
 static cudaDataType_t type_of(int32_t dtype) {
     return dtype == MASCON_DTYPE_BF16  ? CUDA_R_16BF
            : dtype == MASCON_DTYPE_F16 ? CUDA_R_16F
+           : dtype == MASCON_DTYPE_F64 ? CUDA_R_64F
                                        : CUDA_R_32F;
 }
 
@@ -160,7 +164,10 @@ static cublasStatus_t make_layout(cublasLtMatrixLayout_t *out, int32_t dtype, in
 }
 
 static cublasStatus_t make_desc(const masconG_product *p, plan *made) {
-    cublasStatus_t s = cuda->blas_matmul_desc_create(&made->desc, CUBLAS_COMPUTE_32F, CUDA_R_32F);
+    const int wide = p->dtype == MASCON_DTYPE_F64;
+    cublasStatus_t s =
+        cuda->blas_matmul_desc_create(&made->desc, wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
+                                      wide ? CUDA_R_64F : CUDA_R_32F);
     const int32_t first = p->tb ? CUBLAS_OP_T : CUBLAS_OP_N;
     const int32_t second = p->ta ? CUBLAS_OP_T : CUBLAS_OP_N;
     const uint32_t epilogue = p->kind == MASCONG_PRODUCT_BIAS         ? CUBLASLT_EPILOGUE_BIAS
@@ -263,6 +270,8 @@ static mascon_status make_plan(const void *bytes, void **value) {
 static masconG_cache plans = {
     .mutex = PTHREAD_MUTEX_INITIALIZER, .limit = 1024, .make = make_plan, .destroy = destroy_plan};
 
+static void put_plan(masconG_entry *entry) { masconG_cache_put(&plans, entry); }
+
 static mascon_status get_plan(const masconG_product *p, masconG_entry **entry) {
     MASCON_TRY(masconG_cache_get(&plans, p, sizeof *p, entry));
     if (!((const plan *)(*entry)->value)->unsupported) return MASCON_OK;
@@ -299,7 +308,11 @@ mascon_status masconG_product_run(const masconG_product *p, const void *a, const
         masconG_cache_put(&plans, entry);
         return masconI_fail(MASCON_E_BACKEND, "no plan was found for the workspace");
     }
-    const float alpha = 1, beta = 0;
+    const float one = 1, zero = 0;
+    const double one_wide = 1, zero_wide = 0;
+    const int wide = p->dtype == MASCON_DTYPE_F64; /* factors have the type of the sums */
+    const void *alpha = wide ? (const void *)&one_wide : &one;
+    const void *beta = wide ? (const void *)&zero_wide : &zero;
     cublasStatus_t s = CUBLAS_STATUS_SUCCESS;
     pthread_mutex_lock(&entry->lock); /* the vector's address is written into the descriptor */
     if (p->kind != MASCONG_PRODUCT_PLAIN) {
@@ -307,11 +320,11 @@ mascon_status masconG_product_run(const masconG_product *p, const void *a, const
                                                  &vector, sizeof vector);
     }
     if (s == CUBLAS_STATUS_SUCCESS) {
-        s = cuda->blas_matmul(handle, made->desc, &alpha, b, made->first, a, made->second, &beta, d,
+        s = cuda->blas_matmul(handle, made->desc, alpha, b, made->first, a, made->second, beta, d,
                               made->result, d, made->result, &made->algo, workspace,
                               made->workspace, stream);
     }
     pthread_mutex_unlock(&entry->lock);
-    masconG_cache_put(&plans, entry);
-    return s == CUBLAS_STATUS_SUCCESS ? MASCON_OK : blas_fail("multiplying", s);
+    const mascon_status done = masconG_done_with(entry, put_plan);
+    return s == CUBLAS_STATUS_SUCCESS ? done : blas_fail("multiplying", s);
 }

@@ -46,7 +46,8 @@ mascon_status masconG_product_run(const masconG_product *p, const void *a, const
 
 /* Whether products and convolutions take this dtype. */
 static inline int masconG_takes(int32_t dtype) {
-    return dtype == MASCON_DTYPE_F32 || dtype == MASCON_DTYPE_BF16 || dtype == MASCON_DTYPE_F16;
+    return dtype == MASCON_DTYPE_F32 || dtype == MASCON_DTYPE_BF16 || dtype == MASCON_DTYPE_F16 ||
+           dtype == MASCON_DTYPE_F64;
 }
 
 #ifdef __cplusplus

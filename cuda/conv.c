@@ -182,7 +182,8 @@ static int64_t rows_of(const mascon_view *v) { return v->shape[0] * v->shape[2] 
 static size_t place(work *w, const mascon_call *call, size_t plan_bytes) {
     size_t end = rounded(plan_bytes);
     if (w->norm) {
-        const size_t vector = rounded((size_t)w->key.oc * sizeof(float));
+        const int wide = w->result->dtype == MASCON_DTYPE_F64;
+        const size_t vector = rounded((size_t)w->key.oc * (wide ? sizeof(double) : sizeof(float)));
         w->scale_at = end;
         w->shift_at = end + vector;
         end += 2 * vector;
@@ -195,7 +196,7 @@ static size_t place(work *w, const mascon_call *call, size_t plan_bytes) {
     }
     if (call->op == MASCON_OP_conv2d_bwd_weight && call->n_dst > 1) {
         w->sum_at = end;
-        end += masconG_column_sum_bytes(rows_of(w->y), w->key.oc);
+        end += masconG_column_sum_bytes(rows_of(w->y), w->key.oc, w->y->dtype);
     }
     return end;
 }
@@ -215,10 +216,11 @@ static size_t workspace(const mascon_call *call) {
 
 static mascon_status fold(const work *w, const mascon_call *call, const mascon_exec *exec) {
     char *memory = exec->workspace;
-    masconG_fold f = {.scale = (float *)(void *)(memory + w->scale_at),
-                      .shift = (float *)(void *)(memory + w->shift_at),
+    masconG_fold f = {.scale = memory + w->scale_at,
+                      .shift = memory + w->shift_at,
                       .channels = w->key.oc,
-                      .eps = (float)call->attr[NN_CONV2D_NORM_EPS]};
+                      .eps = call->attr[NN_CONV2D_NORM_EPS],
+                      .dtype = w->result->dtype};
     const struct {
         int input;
         const void **data;
@@ -271,8 +273,8 @@ static mascon_status run_rest(const work *w, int32_t left, const mascon_exec *ex
     char *memory = exec->workspace;
     masconG_epilogue e = {
         .y = y->data, .rows = rows_of(y), .channels = y->shape[1], .dtype = y->dtype};
-    if (left & MASCONG_TAIL_SCALE) e.scale = (float *)(void *)(memory + w->scale_at);
-    if (left & MASCONG_TAIL_SHIFT) e.shift = (float *)(void *)(memory + w->shift_at);
+    if (left & MASCONG_TAIL_SCALE) e.scale = memory + w->scale_at;
+    if (left & MASCONG_TAIL_SHIFT) e.shift = memory + w->shift_at;
     if (left & MASCONG_TAIL_BIAS) e.bias = w->bias->data;
     if (left & MASCONG_TAIL_RESIDUAL) e.residual = w->residual->data;
     e.relu = (left & MASCONG_TAIL_RELU) != 0;
@@ -338,8 +340,9 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
         if (status == MASCON_OK && w.norm) status = fold(&w, call, exec);
         if (status == MASCON_OK) status = run_plan(&w, entry, exec->workspace);
         left &= ~masconG_conv_plan_of(entry)->tail;
-        masconG_conv_plan_put(entry);
+        const mascon_status done = masconG_done_with(entry, masconG_conv_plan_put);
         MASCON_TRY(status);
+        MASCON_TRY(done);
     }
     if (call->op == MASCON_OP_conv2d_bwd_weight && call->n_dst > 1) {
         return sum_bias(&w, call, exec);

@@ -5,6 +5,8 @@
 #include "cuda/conv_kernels.h"
 #include "cuda/group.cuh"
 
+using mascon::column_at;
+
 namespace {
 
 /* ---- y = relu?(y * scale + shift + bias + residual) ---- */
@@ -12,7 +14,7 @@ namespace {
 template <class T>
 struct tail {
     T *y;
-    const float *scale, *shift;
+    const compute_of<T> *scale, *shift;
     const T *bias, *residual;
     int64_t packs;   /* of V elements */
     int64_t per_row; /* packs of a row */
@@ -35,13 +37,13 @@ __global__ void tail_kernel(tail<T> t) {
         pack<T, V> y = ((const pack<T, V> *)t.y)[i], r;
         if (t.residual) r = ((const pack<T, V> *)t.residual)[i];
         for (int k = 0; k < V; k++) {
-            float v = to_float(y.v[k]);
+            compute_of<T> v = to_real(y.v[k]);
             if (t.scale) v *= t.scale[channel + k];
             if (t.shift) v += t.shift[channel + k];
-            if (t.bias) v += to_float(t.bias[channel + k]);
-            if (t.residual) v += to_float(r.v[k]);
+            if (t.bias) v += to_real(t.bias[channel + k]);
+            if (t.residual) v += to_real(r.v[k]);
             if (t.relu && v < 0) v = 0;
-            set_float(&y.v[k], v);
+            set_real(&y.v[k], v);
         }
         ((pack<T, V> *)t.y)[i] = y;
     }
@@ -51,8 +53,8 @@ template <class T, int V>
 mascon_status run_tail(const masconG_epilogue *e, cudaStream_t stream) {
     tail<T> t = {};
     t.y = (T *)e->y;
-    t.scale = e->scale;
-    t.shift = e->shift;
+    t.scale = (const compute_of<T> *)e->scale;
+    t.shift = (const compute_of<T> *)e->shift;
     t.bias = (const T *)e->bias;
     t.residual = (const T *)e->residual;
     t.relu = e->relu;
@@ -67,23 +69,19 @@ mascon_status run_tail(const masconG_epilogue *e, cudaStream_t stream) {
 
 /* ---- Batch norm as scale and shift ---- */
 
-__device__ float read_any(const void *p, int32_t dtype, int64_t i) {
-    if (dtype == MASCON_DTYPE_BF16) return to_float(((const bfloat16 *)p)[i]);
-    if (dtype == MASCON_DTYPE_F16) return to_float(((const half *)p)[i]);
-    return ((const float *)p)[i];
-}
-
-/* One thread per channel. */
+/* One thread per channel. C: what the convolution is computed in. */
+template <class C>
 __global__ void fold_kernel(masconG_fold f) {
+    C *scale_out = (C *)f.scale, *shift_out = (C *)f.shift;
     for (int64_t c = first_index(); c < f.channels; c += grid_step()) {
-        float scale = f.weight ? read_any(f.weight, f.weight_dtype, c) : 1.0f;
-        if (f.var) scale /= sqrtf(read_any(f.var, f.var_dtype, c) + f.eps);
-        float shift = f.bias ? read_any(f.bias, f.bias_dtype, c) : 0.0f;
-        if (f.mean) shift -= read_any(f.mean, f.mean_dtype, c);
+        C scale = column_at<C>({(void *)f.weight, 1, f.weight_dtype}, c, 1);
+        if (f.var) scale /= sqrt(column_at<C>({(void *)f.var, 1, f.var_dtype}, c, 0) + (C)f.eps);
+        C shift = column_at<C>({(void *)f.bias, 1, f.bias_dtype}, c, 0);
+        if (f.mean) shift -= column_at<C>({(void *)f.mean, 1, f.mean_dtype}, c, 0);
         shift *= scale;
-        if (f.norm_bias) shift += read_any(f.norm_bias, f.norm_bias_dtype, c);
-        f.scale[c] = scale;
-        f.shift[c] = shift;
+        if (f.norm_bias) shift += column_at<C>({(void *)f.norm_bias, 1, f.norm_bias_dtype}, c, 0);
+        scale_out[c] = scale;
+        shift_out[c] = shift;
     }
 }
 
@@ -96,16 +94,17 @@ static_assert(ENOUGH_BLOCKS <= mascon::counters_count, "a counter for each tile 
 /* The sum of rows first..end-1 of one column of x; the block's warps take turns, the result is in
  * warp 0. All threads of the block come here. */
 template <class X>
-__device__ float sum_of_rows(const X *x, int64_t first, int64_t end, int64_t columns,
-                             int64_t column) {
+__device__ compute_of<X> sum_of_rows(const X *x, int64_t first, int64_t end, int64_t columns,
+                                     int64_t column) {
+    typedef compute_of<X> C;
     constexpr int flight = 8; /* loads under way at a time */
-    __shared__ float sums[WARPS][LANES + 1];
+    __shared__ C sums[WARPS][LANES + 1];
     const int lane = (int)threadIdx.x, warp = (int)threadIdx.y;
-    float sum = 0;
+    C sum = 0;
     if (column < columns) {
         int64_t r = first + warp;
         for (; r + (flight - 1) * WARPS < end; r += flight * WARPS) {
-            float v[flight];
+            C v[flight];
 #pragma unroll
             for (int k = 0; k < flight; k++) v[k] = load(x, (r + k * WARPS) * columns + column);
 #pragma unroll
@@ -119,19 +118,20 @@ __device__ float sum_of_rows(const X *x, int64_t first, int64_t end, int64_t col
     return sum;
 }
 
-/* x {rows, columns}. Block (i, j) adds rows j * slice.. of columns i * LANES.. and writes one float each
+/* x {rows, columns}. Block (i, j) adds rows j * slice.. of columns i * LANES.. and writes one sum each
  * into parts {gridDim.y, columns}; the last block of the columns adds these up, in their order. */
 template <class T>
-__global__ void sum_kernel(const T *x, float *parts, T *out, int64_t rows, int64_t columns,
+__global__ void sum_kernel(const T *x, compute_of<T> *parts, T *out, int64_t rows, int64_t columns,
                            int64_t slice) {
     const int64_t column = (int64_t)blockIdx.x * LANES + threadIdx.x;
     const int64_t first = (int64_t)blockIdx.y * slice;
     const bool writes = threadIdx.y == 0 && column < columns;
-    float sum = sum_of_rows(x, first, first + slice < rows ? first + slice : rows, columns, column);
+    compute_of<T> sum =
+        sum_of_rows(x, first, first + slice < rows ? first + slice : rows, columns, column);
     if (gridDim.y > 1) {
         if (writes) parts[(int64_t)blockIdx.y * columns + column] = sum;
         if (!mascon::last_block((int)blockIdx.x, gridDim.y)) return;
-        sum = sum_of_rows((const float *)parts, 0, (int64_t)gridDim.y, columns, column);
+        sum = sum_of_rows((const compute_of<T> *)parts, 0, (int64_t)gridDim.y, columns, column);
     }
     if (writes) store(out, column, sum);
 }
@@ -185,12 +185,15 @@ mascon_status masconG_epilogue_run(const masconG_epilogue *e, cudaStream_t strea
 
 mascon_status masconG_fold_run(const masconG_fold *f, cudaStream_t stream) {
     const int64_t blocks = (f->channels + THREADS - 1) / THREADS;
-    return launch(fold_kernel, dim3((unsigned)blocks), dim3(THREADS), 0, stream, *f);
+    const auto kernel = f->dtype == MASCON_DTYPE_F64 ? fold_kernel<double> : fold_kernel<float>;
+    return launch(kernel, dim3((unsigned)blocks), dim3(THREADS), 0, stream, *f);
 }
 
-size_t masconG_column_sum_bytes(int64_t rows, int64_t columns) {
+size_t masconG_column_sum_bytes(int64_t rows, int64_t columns, int32_t dtype) {
     const int64_t parts = count_parts(rows, columns);
-    return parts == 1 ? 0 : (size_t)(parts * columns) * sizeof(float);
+    return parts == 1 ? 0
+                      : (size_t)(parts * columns) *
+                            (dtype == MASCON_DTYPE_F64 ? sizeof(double) : sizeof(float));
 }
 
 mascon_status masconG_column_sum(const void *x, void *out, void *parts, int64_t rows,
@@ -201,7 +204,7 @@ mascon_status masconG_column_sum(const void *x, void *out, void *parts, int64_t 
     return dispatch_float(dtype, [&](auto t) {
         typedef typename decltype(t)::type T;
         return launch(sum_kernel<T>, grid, dim3(LANES, WARPS), 0, stream, (const T *)x,
-                      (float *)parts, (T *)out, rows, columns, slice);
+                      (compute_of<T> *)parts, (T *)out, rows, columns, slice);
     });
 }
 

@@ -15,9 +15,9 @@ extern "C" {
  * lies in memory, of a floating dtype; all but y may be NULL. */
 typedef struct masconG_epilogue {
     void *y;
-    const float *scale, *shift; /* {channels} */
-    const void *bias;           /* {channels}, dtype of y */
-    const void *residual;       /* {rows, channels}, dtype of y */
+    const void *scale, *shift; /* {channels}, float64 beside such a y, else float32 */
+    const void *bias;          /* {channels}, dtype of y */
+    const void *residual;      /* {rows, channels}, dtype of y */
     int64_t rows, channels;
     int32_t dtype, relu;
 } masconG_epilogue;
@@ -25,13 +25,15 @@ typedef struct masconG_epilogue {
 /* y = relu?(y * scale + shift + bias + residual) */
 mascon_status masconG_epilogue_run(const masconG_epilogue *e, cudaStream_t stream);
 
-/* A batch norm by running statistics as one factor and one term per channel: scale and shift, {channels}.
- * Any of the inputs may be NULL, and each has a dtype of its own. */
+/* A batch norm by running statistics as one factor and one term per channel: scale and shift, {channels},
+ * as masconG_epilogue has them for a y of dtype. Any of the inputs may be NULL, and each has a dtype of its
+ * own; beside float64 all are float64. */
 typedef struct masconG_fold {
     const void *bias, *mean, *var, *weight, *norm_bias;
-    float *scale, *shift;
+    void *scale, *shift;
     int64_t channels;
-    float eps;
+    double eps;
+    int32_t dtype;
     int32_t bias_dtype, mean_dtype, var_dtype, weight_dtype, norm_bias_dtype;
 } masconG_fold;
 
@@ -50,8 +52,8 @@ size_t masconG_norm_bytes(const mascon_view *x);
 mascon_status masconG_norm_run(const masconG_norm *n, cudaStream_t stream);
 
 /* out {columns} = the sums of the columns of x {rows, columns}, both of one floating dtype, added in
- * float in an order that sizes alone decide. parts: as many bytes as masconG_column_sum_bytes says. */
-size_t masconG_column_sum_bytes(int64_t rows, int64_t columns);
+ * float (of float64 in double) in an order that sizes alone decide. parts: as many bytes as masconG_column_sum_bytes says. */
+size_t masconG_column_sum_bytes(int64_t rows, int64_t columns, int32_t dtype);
 mascon_status masconG_column_sum(const void *x, void *out, void *parts, int64_t rows,
                                  int64_t columns, int32_t dtype, cudaStream_t stream);
 

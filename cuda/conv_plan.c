@@ -25,6 +25,7 @@ enum { CANDIDATES = 64, TIMED = 8 };
 static cudnnDataType_t type_of(int32_t dtype) {
     return dtype == MASCON_DTYPE_BF16  ? CUDNN_DATA_BFLOAT16
            : dtype == MASCON_DTYPE_F16 ? CUDNN_DATA_HALF
+           : dtype == MASCON_DTYPE_F64 ? CUDNN_DATA_DOUBLE
                                        : CUDNN_DATA_FLOAT;
 }
 
@@ -89,7 +90,8 @@ static mascon_status build(masconG_graph *g, const masconG_conv_key *k,
     const masconG_window window = {.stride = {k->sh, k->sw},
                                    .dilation = {k->dh, k->dw},
                                    .before = {k->top, k->left},
-                                   .after = {k->bottom, k->right}};
+                                   .after = {k->bottom, k->right},
+                                   .in_double = k->dtype == MASCON_DTYPE_F64};
     cudnnBackendDescriptor_t dx, dw, dy;
     MASCON_TRY(masconG_graph_tensor(g, &x, &dx));
     MASCON_TRY(masconG_graph_tensor(g, &w, &dw));
@@ -196,7 +198,10 @@ static mascon_status make_graph_plan(const masconG_conv_key *key, const masconG_
 mascon_status masconG_conv_plan_make(const masconG_conv_key *key, const masconG_target *target,
                                      masconG_conv_plan *out) {
     *out = (masconG_conv_plan){.tail = key->tail};
-    if (key->tail) MASCON_TRY(make_graph_plan(key, target, out));
+    /* what follows a convolution of float64 is a kernel of ours */
+    if (key->tail && key->dtype != MASCON_DTYPE_F64) {
+        MASCON_TRY(make_graph_plan(key, target, out));
+    }
     if (out->plan) return MASCON_OK;
     masconG_conv_key plain = *key;
     plain.tail = out->tail = 0;

@@ -81,6 +81,7 @@ mascon_status masconG_conv_fastest(const masconG_conv_key *key, const masconG_ta
     bench b = {.device = key->device};
     masconG_device *device;
     *fastest = 0;
+    if (masconG_captures()) return MASCON_OK; /* nothing runs now that a clock could see */
     MASCON_TRY(masconG_open(key->device, &device));
     for (int i = 0; i < n; i++) {
         if (plans[i].workspace > b.workspace_bytes) b.workspace_bytes = plans[i].workspace;

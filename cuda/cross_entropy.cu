@@ -8,72 +8,63 @@
 namespace mascon {
 namespace {
 
+template <class C> /* what x is computed in */
 struct problem {
     labels l;
     int group, reduction, smooth, probabilities;
-    float smoothing, even; /* even: smoothing / classes */
+    C smoothing, even; /* even: smoothing / classes */
 };
 
 /* The largest score and the logarithm of the sum of exp(score - largest). */
+template <class C>
 struct row_measure {
-    float top, whole;
+    C top, whole;
 };
-
-struct exponentials {
-    float top, sum;
-};
-
-__device__ inline exponentials join(const exponentials &a, const exponentials &b) {
-    if (a.top == b.top) return {a.top, a.sum + b.sum};
-    const bool first = a.top > b.top;
-    const exponentials high = first ? a : b, low = first ? b : a;
-    return {high.top, high.sum + low.sum * expf(low.top - high.top)};
-}
 
 /* n: scores of this row; 0 for a thread that has none. All threads of the block call it. */
 template <class T>
-__device__ inline row_measure measure(const problem &p, const T *x, int64_t n) {
-    exponentials s = {-INFINITY, 0};
+__device__ inline row_measure<compute_of<T>> measure(const problem<compute_of<T>> &p, const T *x,
+                                                     int64_t n) {
+    exponentials<compute_of<T>> s = {-INFINITY, 0};
     for (int64_t c = (int)threadIdx.x % p.group; c < n; c += p.group) {
-        const float v = to_float(x[c * p.l.step]);
-        if (v > s.top) {
-            s.sum = s.sum * expf(s.top - v) + 1;
-            s.top = v;
-        } else {
-            s.sum += v == s.top ? 1 : expf(v - s.top);
-        }
+        add_exponential(s, to_real(x[c * p.l.step]));
     }
-    s = group_reduce(s, p.group, join);
-    return {s.top, isinf(s.top) ? NAN : logf(s.sum)};
+    s = group_reduce(s, p.group, join_exponentials_of());
+    return {s.top, isinf(s.top) ? (compute_of<T>)NAN : log(s.sum)};
 }
 
 /* The coefficient of class c: a row's loss is the sum of q * (whole - (x - top)). */
 template <class T>
-__device__ inline float coefficient(const problem &p, const T *share, int64_t t, int64_t c) {
-    const float own = p.probabilities ? to_float(share[c * p.l.step]) : c == t ? 1.0f : 0.0f;
-    return ((1 - p.smoothing) * own + p.even) * weight_of(p.l, c);
+__device__ inline compute_of<T> coefficient(const problem<compute_of<T>> &p, const T *share,
+                                            int64_t t, int64_t c) {
+    typedef compute_of<T> C;
+    const C own = p.probabilities ? to_real(share[c * p.l.step]) : c == t ? (C)1 : (C)0;
+    return ((1 - p.smoothing) * own + p.even) * weight_of<C>(p.l, c);
 }
 
 /* The loss of a row, in every thread of its group. t: its class; -1: it costs nothing. */
 template <class T>
-__device__ inline float row_loss(const problem &p, const T *x, const T *share, int64_t t,
-                                 int64_t n) {
-    const row_measure m = measure(p, x, t < 0 ? 0 : n);
+__device__ inline compute_of<T> row_loss(const problem<compute_of<T>> &p, const T *x,
+                                         const T *share, int64_t t, int64_t n) {
+    typedef compute_of<T> C;
+    const row_measure<C> m = measure(p, x, t < 0 ? 0 : n);
     if (!p.probabilities && !p.smooth) { /* the other scores may be infinite */
         return t < 0 || n == 0
                    ? 0
-                   : weight_of(p.l, t) * (m.whole - (to_float(x[t * p.l.step]) - m.top));
+                   : weight_of<C>(p.l, t) * (m.whole - (to_real(x[t * p.l.step]) - m.top));
     }
-    float loss = 0;
+    C loss = 0;
     for (int64_t c = (int)threadIdx.x % p.group; t >= 0 && c < n; c += p.group) {
-        loss += coefficient(p, share, t, c) * (m.whole - (to_float(x[c * p.l.step]) - m.top));
+        loss += coefficient(p, share, t, c) * (m.whole - (to_real(x[c * p.l.step]) - m.top));
     }
-    return group_reduce(loss, p.group, add_float());
+    return group_reduce(loss, p.group, add_op());
 }
 
 /* out: the loss of each row, or one number; share: probabilities, or NULL. */
 template <class T>
-__global__ void forward(const T *x, const T *share, T *out, const problem p, pair_double *partial) {
+__global__ void forward(const T *x, const T *share, T *out, const problem<compute_of<T>> p,
+                        pair_double *partial) {
+    typedef compute_of<T> C;
     const int64_t groups = loss_threads / p.group;
     pair_double sum = {0, 0}; /* losses, weights */
     for (int64_t first = blockIdx.x * groups; first < p.l.rows; first += gridDim.x * groups) {
@@ -81,41 +72,41 @@ __global__ void forward(const T *x, const T *share, T *out, const problem p, pai
         const bool there = row < p.l.rows;
         const int64_t t = !there || p.probabilities ? 0 : class_of(p.l, row);
         const int64_t at = there ? row_start(p.l, row) : 0;
-        const float loss =
-            row_loss(p, x + at, share ? share + at : share, t, there ? p.l.classes : 0);
+        const C loss = row_loss(p, x + at, share ? share + at : share, t, there ? p.l.classes : 0);
         if (!there || threadIdx.x % p.group != 0) continue;
         if (p.reduction == NN_REDUCTION_NONE) {
-            out[row] = from_float<T>(loss);
+            out[row] = from_real<T>(loss);
         } else {
             sum.a += (double)loss;
-            if (t >= 0) sum.b += p.probabilities ? 1 : (double)weight_of(p.l, t);
+            if (t >= 0) sum.b += p.probabilities ? 1 : (double)weight_of<C>(p.l, t);
         }
     }
     if (p.reduction == NN_REDUCTION_NONE) return;
-    sum = group_reduce(sum, loss_threads, add_pair_double());
+    sum = group_reduce(sum, loss_threads, add_pair());
     if (gridDim.x > 1) {
         if (threadIdx.x == 0) partial[blockIdx.x] = sum;
         if (!last_block(0, gridDim.x)) return;
         sum = {0, 0};
         for (unsigned i = threadIdx.x; i < gridDim.x; i += loss_threads) {
-            sum = add_pair_double()(sum, partial[i]);
+            sum = add_pair()(sum, partial[i]);
         }
-        sum = group_reduce(sum, loss_threads, add_pair_double());
+        sum = group_reduce(sum, loss_threads, add_pair());
     }
     if (threadIdx.x != 0) return;
-    *out = from_float<T>((float)(p.reduction == NN_REDUCTION_MEAN ? sum.a / sum.b : sum.a));
+    *out = from_real<T>((C)(p.reduction == NN_REDUCTION_MEAN ? sum.a / sum.b : sum.a));
 }
 
 /* dx[c] = (softmax(x)[c] * sum(q) - q[c]) * dy / divisor */
 template <class T>
-__global__ void backward(const T *dy, const T *x, const T *share, T *dx, const problem p,
-                         const double *total) {
+__global__ void backward(const T *dy, const T *x, const T *share, T *dx,
+                         const problem<compute_of<T>> p, const double *total) {
+    typedef compute_of<T> C;
     const int64_t groups = loss_threads / p.group;
     double divisor = 1;
     if (p.reduction == NN_REDUCTION_MEAN) {
         divisor = p.probabilities ? (double)p.l.rows
                   : total         ? *total
-                                  : weights_of_block(p.l, 0, loss_threads);
+                                  : weights_of_block<C>(p.l, 0, loss_threads);
     }
     for (int64_t first = blockIdx.x * groups; first < p.l.rows; first += gridDim.x * groups) {
         const int64_t row = first + threadIdx.x / p.group;
@@ -123,41 +114,41 @@ __global__ void backward(const T *dy, const T *x, const T *share, T *dx, const p
         const int64_t t = !there || p.probabilities ? 0 : class_of(p.l, row);
         const int64_t n = there ? p.l.classes : 0, at = there ? row_start(p.l, row) : 0;
         const T *scores = x + at, *shares = share ? share + at : share;
-        const row_measure m = measure(p, scores, t < 0 ? 0 : n);
-        float sum = 0;
+        const row_measure<C> m = measure(p, scores, t < 0 ? 0 : n);
+        C sum = 0;
         if (!p.probabilities && !p.smooth) {
-            sum = t < 0 || n == 0 ? 0 : weight_of(p.l, t);
+            sum = t < 0 || n == 0 ? 0 : weight_of<C>(p.l, t);
         } else {
             for (int64_t c = (int)threadIdx.x % p.group; t >= 0 && c < n; c += p.group) {
                 sum += coefficient(p, shares, t, c);
             }
-            sum = group_reduce(sum, p.group, add_float());
+            sum = group_reduce(sum, p.group, add_op());
         }
-        const float g =
-            there ? (float)((double)to_float(dy[p.reduction == NN_REDUCTION_NONE ? row : 0]) /
-                            divisor)
+        const C g =
+            there ? (C)((double)to_real(dy[p.reduction == NN_REDUCTION_NONE ? row : 0]) / divisor)
                   : 0;
         for (int64_t c = (int)threadIdx.x % p.group; c < n; c += p.group) {
-            float d = 0;
+            C d = 0;
             if (t >= 0) {
-                const float q = coefficient(p, shares, t, c);
-                d = (expf(to_float(scores[c * p.l.step]) - m.top - m.whole) * sum - q) * g;
+                const C q = coefficient(p, shares, t, c);
+                d = (exp(to_real(scores[c * p.l.step]) - m.top - m.whole) * sum - q) * g;
             }
-            dx[at + c * p.l.step] = from_float<T>(d);
+            dx[at + c * p.l.step] = from_real<T>(d);
         }
     }
 }
 
 /* first: the place of x; target and weight follow it. */
-problem problem_of(const mascon_call *call, int first) {
+template <class C>
+problem<C> problem_of(const mascon_call *call, int first) {
     const mascon_view *x = SRC(call, first);
-    problem p = {};
+    problem<C> p = {};
     p.l = labels_of(call, x, first + 1, first + 2, NN_CROSS_ENTROPY_IGNORE_INDEX,
                     NN_CROSS_ENTROPY_BASE);
     p.reduction = (int)call->attr[NN_CROSS_ENTROPY_REDUCTION];
     p.smooth = call->attr[NN_CROSS_ENTROPY_SMOOTHING] != 0;
-    p.smoothing = (float)call->attr[NN_CROSS_ENTROPY_SMOOTHING];
-    p.even = (float)(call->attr[NN_CROSS_ENTROPY_SMOOTHING] / (double)p.l.classes);
+    p.smoothing = (C)call->attr[NN_CROSS_ENTROPY_SMOOTHING];
+    p.even = (C)(call->attr[NN_CROSS_ENTROPY_SMOOTHING] / (double)p.l.classes);
     p.probabilities = masconI_is_float(SRC(call, first + 1)->dtype);
     p.group = 1;
     if (p.l.step == 1) {
@@ -166,7 +157,8 @@ problem problem_of(const mascon_call *call, int first) {
     return p;
 }
 
-unsigned blocks_of(const problem &p) {
+template <class C>
+unsigned blocks_of(const problem<C> &p) {
     const int64_t groups = loss_threads / p.group;
     const int64_t wanted = divide_up(p.l.rows, groups);
     return wanted <= 4 ? 1 : loss_blocks(wanted); /* few turns take less time than a meeting */
@@ -174,10 +166,10 @@ unsigned blocks_of(const problem &p) {
 
 mascon_status run(mascon_call *call, mascon_exec *exec) {
     const mascon_view *x = SRC(call, 0), *loss = DST(call, 0);
-    const problem p = problem_of(call, 0);
     if (loss->numel == 0) return MASCON_OK;
     return dispatch_float(x->dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
+        const auto p = problem_of<compute_of<T>>(call, 0);
         const T *share = p.probabilities ? (const T *)SRC(call, 1)->data : NULL;
         return launch(forward<T>, dim3(blocks_of(p)), dim3(loss_threads), 0, exec->stream,
                       (const T *)x->data, share, (T *)loss->data, p,
@@ -187,16 +179,16 @@ mascon_status run(mascon_call *call, mascon_exec *exec) {
 
 mascon_status run_bwd(mascon_call *call, mascon_exec *exec) {
     const mascon_view *dy = SRC(call, 0), *x = SRC(call, 1), *dx = DST(call, 0);
-    const problem p = problem_of(call, 1);
     if (dx->numel == 0) return MASCON_OK;
-    const double *total = NULL;
-    if (p.reduction == NN_REDUCTION_MEAN && !p.probabilities) {
-        MASCON_TRY(find_weights(p.l, exec->workspace, exec->stream, &total));
-    }
-    int64_t blocks = divide_up(p.l.rows, loss_threads / p.group);
-    if (blocks > 65536) blocks = 65536;
-    return dispatch_float(x->dtype, [&](auto tag) {
+    return dispatch_float(x->dtype, [&](auto tag) -> mascon_status {
         using T = typename decltype(tag)::type;
+        const auto p = problem_of<compute_of<T>>(call, 1);
+        int64_t blocks = divide_up(p.l.rows, loss_threads / p.group);
+        if (blocks > 65536) blocks = 65536;
+        const double *total = NULL;
+        if (p.reduction == NN_REDUCTION_MEAN && !p.probabilities) {
+            MASCON_TRY(find_weights<compute_of<T>>(p.l, exec->workspace, exec->stream, &total));
+        }
         const T *share = p.probabilities ? (const T *)SRC(call, 2)->data : NULL;
         return launch(backward<T>, dim3((unsigned)blocks), dim3(loss_threads), 0, exec->stream,
                       (const T *)dy->data, (const T *)x->data, share, (T *)dx->data, p, total);
@@ -215,7 +207,6 @@ size_t workspace_bwd(const mascon_call *call) {
 
 int fits(const mascon_call *call, int first, mascon_wish *w) {
     const mascon_view *x = SRC(call, first), *target = SRC(call, first + 1);
-    if (!is_device_float(x->dtype)) return 0;
     const uint8_t order = order_of(x);
     w->src[first] = order;
     w->src[first + 1] = masconI_is_float(target->dtype) ? order : (uint8_t)MASCON_WISH_ROW;

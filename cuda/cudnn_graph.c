@@ -122,7 +122,7 @@ mascon_status masconG_graph_tensor(masconG_graph *g, const masconG_tensor *t,
 
 static mascon_status add_window(masconG_graph *g, const masconG_window *w,
                                 cudnnBackendDescriptor_t *out) {
-    const cudnnDataType_t compute = CUDNN_DATA_FLOAT;
+    const cudnnDataType_t compute = w->in_double ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
     const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
     const int64_t dimensions = 2;
     const attribute attributes[] = {
@@ -169,14 +169,19 @@ mascon_status masconG_graph_convolution(masconG_graph *g, masconG_conv_kind kind
     };
     cudnnBackendDescriptor_t described;
     MASCON_TRY(add_window(g, window, &described));
-    const float alpha = 1, beta = 0;
+    const float one = 1, zero = 0;
+    const double one_wide = 1, zero_wide = 0;
+    const int wide = window->in_double;
+    const cudnnBackendAttributeType_t factor = wide ? CUDNN_TYPE_DOUBLE : CUDNN_TYPE_FLOAT;
+    const void *alpha = wide ? (const void *)&one_wide : &one;
+    const void *beta = wide ? (const void *)&zero_wide : &zero;
     const attribute attributes[] = {
         {names[kind].window, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &described},
         {names[kind].x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x},
         {names[kind].w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &w},
         {names[kind].y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y},
-        {names[kind].alpha, CUDNN_TYPE_FLOAT, 1, &alpha},
-        {names[kind].beta, CUDNN_TYPE_FLOAT, 1, &beta},
+        {names[kind].alpha, factor, 1, alpha},
+        {names[kind].beta, factor, 1, beta},
     };
     return add_op(g, names[kind].type, attributes, 6, "adding a convolution");
 }

@@ -38,6 +38,7 @@ typedef struct masconG_tensor {
 
 typedef struct masconG_window { /* ORDER: vertical, horizontal */
     int64_t stride[2], dilation[2], before[2], after[2];
+    int in_double; /* sums are in double, for tensors of that type; else in float */
 } masconG_window;
 
 typedef enum masconG_conv_kind { /* of three tensors x, w, y one is the result */
@@ -49,7 +50,7 @@ typedef enum masconG_conv_kind { /* of three tensors x, w, y one is the result *
 mascon_status masconG_graph_tensor(masconG_graph *g, const masconG_tensor *t,
                                    cudnnBackendDescriptor_t *out);
 /* Adds the convolution y = x * w, or the gradient of it that kind names (then the gradient takes the
- * place of its tensor). Accumulates in float. */
+ * place of its tensor). */
 mascon_status masconG_graph_convolution(masconG_graph *g, masconG_conv_kind kind,
                                         const masconG_window *window, cudnnBackendDescriptor_t x,
                                         cudnnBackendDescriptor_t w, cudnnBackendDescriptor_t y);

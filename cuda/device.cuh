@@ -16,13 +16,20 @@
  *   - Nothing waits: no synchronisation, no reading of device memory (the fake faults on it), no
  *     allocation. Scratch memory is what workspace() asked for. Memory from the host reaches a kernel as
  *     arguments (up to 4 KB, where more is not asked of the toolkit), and in no other way.
- *   - Options that change from call to call (lr, step, seeds) travel in one struct by value.
- *   - Floating elements are computed in float: load(p, i) gives one, store(p, i, v) rounds it back.
+ *   - What differs each time a recorded call is replayed (random state, options of kind LIVE) is one plain
+ *     struct T of at most MASCON_LIVE_BYTES, filled by a host function T of(const mascon_call *). run passes
+ *     live_of(exec, of(call)) to the kernel, whose threads ask now() of it; the entry is
+ *     MASCON_KERNEL_LIVE(dropout, wish, nullptr, run, of). No decision on the host depends on it.
+ *   - Elements of T are computed in compute_of<T>: double for double, float for the other floating types.
+ *     to_real(v) and load(p, i) give such a value; from_real<T>(v) and store(p, i, v) round it back. No
+ *     other place decides between float and double; a kernel of float32 has no double by accident.
  *     Types: float, double, bfloat16, half, int64_t, int32_t, uint8_t, bool.
  *   - Same call, same bits: sums go through warp_reduce and block_reduce, whose order is fixed; no
  *     floating atomics unless the result does not depend on the order.
  *   - A bad index never traps: report_index(reporter, position, value) notes it for the next read, the
  *     kernel skips the element and goes on.
+ *   - A kernel for blocks of more than 256 threads says so with __launch_bounds__, or it could get more
+ *     registers than such a block has (spec/kernel_sources_spec.lua).
  *   - Every kernel states the shapes of what it works on. Positions are int64_t unless checked to fit.
  */
 #ifndef MASCON_CUDA_DEVICE_CUH
@@ -60,12 +67,41 @@ typedef __nv_bfloat16 bfloat16;
 
 /* ---- The table entry of a kernel ---- */
 
-#define MASCON_KERNEL(op, wish, workspace, run)                      \
-    extern "C" {                                                     \
-    extern const mascon_kernel masconG_##op;                         \
-    const mascon_kernel masconG_##op = {(wish), (workspace), (run)}; \
-    }                                                                \
+#define MASCON_KERNEL_ENTRY(op, wish, workspace, run, words)                  \
+    extern "C" {                                                              \
+    extern const mascon_kernel masconG_##op;                                  \
+    const mascon_kernel masconG_##op = {(wish), (workspace), (run), (words)}; \
+    }                                                                         \
     static_assert(MASCON_OP_##op >= 0, "an op of ops.def")
+#define MASCON_KERNEL(op, wish, workspace, run) \
+    MASCON_KERNEL_ENTRY(op, wish, workspace, run, nullptr)
+/* of: T of(const mascon_call *), what of the call is new in each replay. */
+#define MASCON_KERNEL_LIVE(op, wish, workspace, run, of) \
+    MASCON_KERNEL_ENTRY(op, wish, workspace, run, live_words<of>)
+
+/* What differs from replay to replay: the call's own, or what lies in the device's memory when the kernel
+ * runs. */
+template <class T>
+struct live {
+    T value;
+    const T *from; /* NULL: value */
+
+    __device__ __forceinline__ T now() const { return from ? *from : value; }
+};
+
+template <class T>
+static inline live<T> live_of(const mascon_exec *exec, T value) {
+    return {value, (const T *)exec->live};
+}
+
+/* A table entry's `live`. */
+template <auto of>
+static inline size_t live_words(const mascon_call *call, void *words) {
+    const auto value = of(call);
+    static_assert(sizeof value <= MASCON_LIVE_BYTES, "the words of one call");
+    memcpy(words, &value, sizeof value);
+    return sizeof value;
+}
 
 /* A wish for kernels that want dense memory: sources and outputs row-major. */
 static inline int wish_row(const mascon_call *call, mascon_wish *w) {
@@ -92,8 +128,9 @@ static inline mascon_status launch(void (*kernel)(P...), dim3 grid, dim3 block, 
 #ifdef MASCON_CUDA_EMULATE
     std::function<void()> thread;
     if (!emulate::skips) thread = [=]() { kernel(arguments...); };
-    cudaError_t error =
-        emulate::launch((const void *)kernel, grid, block, shared, stream, std::move(thread));
+    const void *pointers[] = {emulate::pointer_in(arguments)..., nullptr};
+    cudaError_t error = emulate::launch((const void *)kernel, grid, block, shared, stream,
+                                        std::move(thread), pointers, (int)sizeof...(P));
 #else
     void *list[sizeof...(P) + 1] = {(void *)&arguments...};
     cudaError_t error =
@@ -143,7 +180,7 @@ struct tag {
     typedef T type;
 };
 
-/* Calls f(tag<T>()) with the element type of a floating dtype. float64 is not computed on the device. */
+/* Calls f(tag<T>()) with the element type of a floating dtype. */
 template <class F>
 static inline mascon_status dispatch_float(int32_t dtype, F f) {
     switch (dtype) {
@@ -153,6 +190,8 @@ static inline mascon_status dispatch_float(int32_t dtype, F f) {
             return f(tag<bfloat16>());
         case MASCON_DTYPE_F16:
             return f(tag<half>());
+        case MASCON_DTYPE_F64:
+            return f(tag<double>());
         default:
             return masconI_fail(MASCON_E_UNSUPPORTED, "not supported on cuda for %s",
                                 mascon_dtype_name(dtype));
@@ -163,8 +202,6 @@ static inline mascon_status dispatch_float(int32_t dtype, F f) {
 template <class F>
 static inline mascon_status dispatch_any(int32_t dtype, F f) {
     switch (dtype) {
-        case MASCON_DTYPE_F64:
-            return f(tag<double>());
         case MASCON_DTYPE_I64:
             return f(tag<int64_t>());
         case MASCON_DTYPE_I32:
@@ -193,34 +230,58 @@ static inline mascon_status dispatch_size(int32_t dtype, F f) {
     }
 }
 
-static inline int is_float16_or_32(int32_t dtype) {
-    return dtype == MASCON_DTYPE_F32 || dtype == MASCON_DTYPE_BF16 || dtype == MASCON_DTYPE_F16;
-}
+/* The type in which elements of T are computed. */
+template <class T>
+struct computed {
+    typedef int64_t type;
+};
+template <>
+struct computed<float> {
+    typedef float type;
+};
+template <>
+struct computed<bfloat16> {
+    typedef float type;
+};
+template <>
+struct computed<half> {
+    typedef float type;
+};
+template <>
+struct computed<double> {
+    typedef double type;
+};
+template <class T>
+using compute_of = typename computed<T>::type;
 
-static __device__ __forceinline__ float to_float(float v) { return v; }
-static __device__ __forceinline__ float to_float(double v) { return (float)v; }
-static __device__ __forceinline__ float to_float(bfloat16 v) { return __bfloat162float(v); }
-static __device__ __forceinline__ float to_float(half v) { return __half2float(v); }
-static __device__ __forceinline__ float to_float(int64_t v) { return (float)v; }
-static __device__ __forceinline__ float to_float(int32_t v) { return (float)v; }
-static __device__ __forceinline__ float to_float(uint8_t v) { return (float)v; }
-static __device__ __forceinline__ float to_float(bool v) { return v ? 1.0f : 0.0f; }
+static __device__ __forceinline__ float to_real(float v) { return v; }
+static __device__ __forceinline__ double to_real(double v) { return v; }
+static __device__ __forceinline__ float to_real(bfloat16 v) { return __bfloat162float(v); }
+static __device__ __forceinline__ float to_real(half v) { return __half2float(v); }
 
-static __device__ __forceinline__ void set_float(float *p, float v) { *p = v; }
-static __device__ __forceinline__ void set_float(double *p, float v) { *p = (double)v; }
-static __device__ __forceinline__ void set_float(bfloat16 *p, float v) {
+static __device__ __forceinline__ void set_real(float *p, float v) { *p = v; }
+static __device__ __forceinline__ void set_real(double *p, double v) { *p = v; }
+static __device__ __forceinline__ void set_real(bfloat16 *p, float v) {
     *p = __float2bfloat16_rn(v);
 }
-static __device__ __forceinline__ void set_float(half *p, float v) { *p = __float2half_rn(v); }
+static __device__ __forceinline__ void set_real(half *p, float v) { *p = __float2half_rn(v); }
 
-/* Element i as a float, and back (to a floating type) with one rounding. */
+/* A computed value as an element of a floating type, rounded once. */
 template <class T>
-static __device__ __forceinline__ float load(const T *p, int64_t i) {
-    return to_float(p[i]);
+static __device__ __forceinline__ T from_real(compute_of<T> v) {
+    T rounded;
+    set_real(&rounded, v);
+    return rounded;
+}
+
+/* Element i as it is computed, and back. */
+template <class T>
+static __device__ __forceinline__ compute_of<T> load(const T *p, int64_t i) {
+    return to_real(p[i]);
 }
 template <class T>
-static __device__ __forceinline__ void store(T *p, int64_t i, float v) {
-    set_float(p + i, v);
+static __device__ __forceinline__ void store(T *p, int64_t i, compute_of<T> v) {
+    set_real(p + i, v);
 }
 
 /* N elements that one instruction moves; memory must be aligned to their size. */
@@ -229,10 +290,10 @@ struct alignas(sizeof(T) * N) pack {
     T v[N];
 };
 
-/* Elements of 16 bytes. */
+/* Elements of 16 bytes; of double one at a time, which spares every kernel a second form. */
 template <class T>
 constexpr int pack_of() {
-    return (int)(16 / sizeof(T));
+    return sizeof(T) < 8 ? (int)(16 / sizeof(T)) : 1;
 }
 
 static inline int aligned16(const void *p) { return ((uintptr_t)p & 15) == 0; }
@@ -381,10 +442,6 @@ static __device__ __forceinline__ T block_reduce(T v, Op op, T neutral) {
     v = warp_reduce(v, op);
     __syncthreads();
     return v;
-}
-
-static __device__ __forceinline__ float block_sum(float v) {
-    return block_reduce(v, add_op(), 0.0f);
 }
 
 /* ---- Random numbers: the words of core/rng.c, bit for bit ---- */

@@ -13,28 +13,6 @@
 
 #include "cuda/device.cuh"
 
-/* The type in which elements of T are computed. */
-template <class T>
-struct computed {
-    typedef int64_t type;
-};
-template <>
-struct computed<float> {
-    typedef float type;
-};
-template <>
-struct computed<bfloat16> {
-    typedef float type;
-};
-template <>
-struct computed<half> {
-    typedef float type;
-};
-template <>
-struct computed<double> {
-    typedef double type;
-};
-
 /* The value of an element as C. */
 template <class C, class T>
 __device__ __forceinline__ C take(T v) {

@@ -9,7 +9,7 @@
 namespace mascon {
 namespace {
 
-/* Number: float, or int64_t for whole numbers and bools of any dtype (strides in bytes). */
+/* Number: float, double, or int64_t for whole numbers and bools of any dtype (strides in bytes). */
 template <class Number>
 struct winner {
     Number v;
@@ -44,15 +44,16 @@ struct extremes_base {
 };
 
 template <class T>
-struct extremes : extremes_base<float> {
+struct extremes : extremes_base<compute_of<T>> {
     using element = T;
+    using State = winner<compute_of<T>>;
     static constexpr bool packs = true;
     T *values;
 
-    __device__ float load(const T *x, int64_t i) const { return to_float(x[i]); }
+    __device__ compute_of<T> load(const T *x, int64_t i) const { return to_real(x[i]); }
     __device__ void finish(const State &s, int64_t o) const {
-        if (values) values[o] = from_float<T>(s.v);
-        if (positions) positions[o] = s.at + base;
+        if (values) values[o] = from_real<T>(s.v);
+        if (this->positions) this->positions[o] = s.at + this->base;
     }
 };
 
@@ -78,7 +79,7 @@ reduction plan_of(const mascon_call *call) {
     const int values_only =
         call->n_dst == 1 && (call->op == MASCON_OP_max || call->op == MASCON_OP_min);
     reduction r = plan_reduction(x, DST(call, 0), reduce, !values_only);
-    cut_reduction(&r, x, (int)mascon_dtype_size(x->dtype), is_device_float(x->dtype));
+    cut_reduction(&r, x, (int)mascon_dtype_size(x->dtype), masconI_is_float(x->dtype));
     return r;
 }
 
@@ -97,7 +98,7 @@ mascon_status run(mascon_call *call, mascon_exec *exec) {
                          : call->n_dst > 1 ? (int64_t *)DST(call, 1)->data
                                            : NULL;
     r.partial = exec->workspace;
-    if (!is_device_float(x->dtype)) {
+    if (!masconI_is_float(x->dtype)) {
         const int64_t bytes = mascon_dtype_size(x->dtype);
         for (int d = 0; d < r.kept.n; d++) r.kept.stride[d] *= bytes;
         for (int d = 0; d < r.inner.n; d++) r.inner.stride[d] *= bytes;
@@ -122,7 +123,7 @@ mascon_status run(mascon_call *call, mascon_exec *exec) {
 
 int wish(const mascon_call *call, mascon_wish *w) {
     for (int i = 0; i < call->n_dst; i++) w->dst[i] = MASCON_WISH_ROW;
-    return SRC(call, 0)->dtype != MASCON_DTYPE_F64;
+    return 1;
 }
 
 }  // namespace

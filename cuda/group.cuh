@@ -18,13 +18,6 @@ constexpr unsigned all_lanes = 0xffffffffu;
 
 /* ---- Elements ---- */
 
-template <class T>
-__device__ __forceinline__ T from_float(float v) {
-    T rounded;
-    set_float(&rounded, v);
-    return rounded;
-}
-
 /* Element i of one of the small vectors beside x (weights, statistics), whose dtype may differ from
  * that of x and which lie as they are; data NULL: absent. */
 struct column {
@@ -39,35 +32,44 @@ inline column column_of(const mascon_call *call, int i) {
     return {v->data, v->stride[0], v->dtype};
 }
 
-__device__ inline float column_at(const column &c, int64_t i, float absent) {
+/* C: what x is computed in. Beside x of float64 all columns are float64, and no others are. */
+template <class C>
+__device__ inline C column_at(const column &c, int64_t i, typename exactly<C>::type absent) {
     if (!c.data) return absent;
     i *= c.stride;
-    switch (c.dtype) {
-        case MASCON_DTYPE_F32:
-            return ((const float *)c.data)[i];
-        case MASCON_DTYPE_BF16:
-            return __bfloat162float(((const __nv_bfloat16 *)c.data)[i]);
-        default:
-            return __half2float(((const __half *)c.data)[i]);
+    if constexpr (sizeof(C) == 8) {
+        return load((const double *)c.data, i);
+    } else {
+        switch (c.dtype) {
+            case MASCON_DTYPE_F32:
+                return load((const float *)c.data, i);
+            case MASCON_DTYPE_BF16:
+                return load((const bfloat16 *)c.data, i);
+            default:
+                return load((const half *)c.data, i);
+        }
     }
 }
 
-__device__ inline void column_set(const column &c, int64_t i, float v) {
+template <class C>
+__device__ inline void column_set(const column &c, int64_t i, typename exactly<C>::type v) {
     i *= c.stride;
-    switch (c.dtype) {
-        case MASCON_DTYPE_F32:
-            ((float *)c.data)[i] = v;
-            break;
-        case MASCON_DTYPE_BF16:
-            ((__nv_bfloat16 *)c.data)[i] = __float2bfloat16_rn(v);
-            break;
-        default:
-            ((__half *)c.data)[i] = __float2half_rn(v);
-            break;
+    if constexpr (sizeof(C) == 8) {
+        store((double *)c.data, i, v);
+    } else {
+        switch (c.dtype) {
+            case MASCON_DTYPE_F32:
+                store((float *)c.data, i, v);
+                break;
+            case MASCON_DTYPE_BF16:
+                store((bfloat16 *)c.data, i, v);
+                break;
+            default:
+                store((half *)c.data, i, v);
+                break;
+        }
     }
 }
-
-inline int is_device_float(int32_t dtype) { return is_float16_or_32(dtype); }
 
 /* ---- Memory ---- */
 
@@ -172,47 +174,75 @@ __device__ inline State group_reduce(State s, int size, const Combine &combine) 
     return s;
 }
 
-struct add_float {
-    __device__ float operator()(float a, float b) const { return a + b; }
-};
-
 struct add_double {
     __device__ double operator()(double a, double b) const { return a + b; }
 };
 
 /* Two sums at once. */
+template <class C>
 struct pair {
-    float a, b;
+    C a, b;
 };
+typedef pair<double> pair_double;
 
 struct add_pair {
-    __device__ pair operator()(pair x, pair y) const { return {x.a + y.a, x.b + y.b}; }
-};
-
-struct pair_double {
-    double a, b;
-};
-struct add_pair_double {
-    __device__ pair_double operator()(pair_double x, pair_double y) const {
+    template <class C>
+    __device__ pair<C> operator()(pair<C> x, pair<C> y) const {
         return {x.a + y.a, x.b + y.b};
     }
 };
 
 /* Number, mean and squared deviations of some elements. */
+template <class C>
 struct moments {
-    float n, mean, squares;
+    C n, mean, squares;
 };
 
-__device__ inline moments join_moments(const moments &a, const moments &b) {
+template <class C>
+__device__ inline moments<C> join_moments(const moments<C> &a, const moments<C> &b) {
     if (b.n == 0) return a;
     if (a.n == 0) return b;
-    const float n = a.n + b.n, share = b.n / n, d = b.mean - a.mean;
+    const C n = a.n + b.n, share = b.n / n, d = b.mean - a.mean;
     return {n, a.mean + d * share, a.squares + b.squares + d * d * a.n * share};
 }
 
 struct join_moments_of {
-    __device__ moments operator()(const moments &a, const moments &b) const {
+    template <class C>
+    __device__ moments<C> operator()(const moments<C> &a, const moments<C> &b) const {
         return join_moments(a, b);
+    }
+};
+
+/* The largest of some numbers, and the sum of exp(number - largest). */
+template <class C>
+struct exponentials {
+    C top, sum;
+};
+
+template <class C>
+__device__ inline void add_exponential(exponentials<C> &s, C v) {
+    if (v > s.top) {
+        s.sum = s.sum * exp(s.top - v) + 1;
+        s.top = v;
+    } else {
+        s.sum += v == s.top ? 1 : exp(v - s.top);
+    }
+}
+
+template <class C>
+__device__ inline exponentials<C> join_exponentials(const exponentials<C> &a,
+                                                    const exponentials<C> &b) {
+    if (a.top == b.top) return {a.top, a.sum + b.sum};
+    const bool first = a.top > b.top;
+    const exponentials<C> high = first ? a : b, low = first ? b : a;
+    return {high.top, high.sum + low.sum * exp(low.top - high.top)};
+}
+
+struct join_exponentials_of {
+    template <class C>
+    __device__ exponentials<C> operator()(const exponentials<C> &a,
+                                          const exponentials<C> &b) const {
+        return join_exponentials(a, b);
     }
 };
 

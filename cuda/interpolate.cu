@@ -182,14 +182,8 @@ mascon_status run(mascon_call *call, mascon_exec *exec) {
         MASCON_TRY(launch(fill_outputs, blocks_for(rows.in + columns.in, THREADS, to->device),
                           THREADS, 0, exec->stream, both));
     }
-    switch (to->dtype) {
-        case MASCON_DTYPE_F64:
-            return run_type<double>(call, both, exec);
-        default:
-            return dispatch_float(to->dtype, [&](auto t) {
-                return run_type<typename decltype(t)::type>(call, both, exec);
-            });
-    }
+    return dispatch_float(
+        to->dtype, [&](auto t) { return run_type<typename decltype(t)::type>(call, both, exec); });
 }
 
 }  // namespace

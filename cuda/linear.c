@@ -85,7 +85,7 @@ static size_t workspace(const mascon_call *call) {
     const mascon_view *a, *b;
     masconG_product p = describe(call, &a, &b);
     const int sum = p.kind == MASCONG_PRODUCT_COLUMN_SUM;
-    const size_t parts = sum ? masconG_column_sum_bytes(p.k, p.m) : 0;
+    const size_t parts = sum ? masconG_column_sum_bytes(p.k, p.m, p.dtype) : 0;
     size_t bytes = 0;
     if (is_empty(&p)) return parts;
     if (settle(&p, &bytes) != MASCON_OK) return 0; /* run meets and reports the same failure */

@@ -38,22 +38,28 @@ __device__ inline int64_t class_of(const labels &l, int64_t row) {
     return value < l.base ? 0 : l.classes - 1;
 }
 
-__device__ inline float weight_of(const labels &l, int64_t c) { return column_at(l.weight, c, 1); }
+/* C here and below: what the scores are computed in. */
+template <class C>
+__device__ inline C weight_of(const labels &l, int64_t c) {
+    return column_at<C>(l.weight, c, 1);
+}
 
 /* The sum of the weights of the rows that count, over one block; every thread gets it. */
+template <class C>
 __device__ inline double weights_of_block(const labels &l, int64_t first, int64_t step) {
     double sum = 0;
     for (int64_t row = first + threadIdx.x; row < l.rows; row += step) {
         const int64_t t = class_of(l, row);
-        if (t >= 0) sum += (double)weight_of(l, t);
+        if (t >= 0) sum += (double)weight_of<C>(l, t);
     }
     return group_reduce(sum, loss_threads, add_double());
 }
 
 /* *total = the sum of the weights of the rows that count; partial: one number per block. */
+template <class C>
 static __global__ void sum_weights(const labels l, double *partial, double *total) {
-    const double sum =
-        weights_of_block(l, (int64_t)blockIdx.x * loss_threads, (int64_t)gridDim.x * loss_threads);
+    const double sum = weights_of_block<C>(l, (int64_t)blockIdx.x * loss_threads,
+                                           (int64_t)gridDim.x * loss_threads);
     if (threadIdx.x == 0) partial[blockIdx.x] = sum;
     if (!last_block(0, gridDim.x)) return;
     double all = 0;
@@ -74,13 +80,13 @@ inline unsigned loss_blocks(int64_t groups) {
 inline size_t weights_workspace() { return sizeof(double) * (size_t)(1 + busy_blocks); }
 
 /* Leaves in *total where a kernel finds the sum of the weights: NULL where its blocks make their own. */
-inline mascon_status find_weights(const labels &l, void *workspace, void *stream,
-                                  const double **total) {
+template <class C>
+mascon_status find_weights(const labels &l, void *workspace, void *stream, const double **total) {
     *total = NULL;
     if (l.rows <= few_rows) return MASCON_OK;
     double *room = (double *)workspace;
     *total = room;
-    return launch(sum_weights, dim3(loss_blocks(divide_up(l.rows, loss_threads))),
+    return launch(sum_weights<C>, dim3(loss_blocks(divide_up(l.rows, loss_threads))),
                   dim3(loss_threads), 0, stream, l, room + 1, room);
 }
 

@@ -73,11 +73,12 @@ mascon_status masconG_memory_copy(void *dst, int32_t dst_device, const void *src
     masconG_device *d;
     if (bytes == 0) return MASCON_OK;
     int from_host = src_device == MASCON_DEVICE_CPU, to_host = dst_device == MASCON_DEVICE_CPU;
+    if (src_device != dst_device) MASCON_TRY(masconG_refuse_capture("a copy between devices"));
     if (!from_host && !to_host && src_device != dst_device) {
         return copy_across(dst, dst_device, src, src_device, bytes);
     }
     MASCON_TRY(masconG_open(from_host ? dst_device : src_device, &d));
-    CUDA_TRY(memcpy_async(dst, src, bytes, cudaMemcpyDefault, d->stream));
+    CUDA_TRY(memcpy_async(dst, src, bytes, cudaMemcpyDefault, masconG_stream_of(d)));
     /* what is read late the caller could change before it is read */
     if (to_host || (from_host && is_read_late(d, src))) CUDA_TRY(stream_synchronize(d->stream));
     return to_host ? masconG_take_report(src_device) : MASCON_OK;
@@ -101,6 +102,7 @@ mascon_status masconG_upload(int32_t device, int32_t n, void *const *dst, const 
     masconG_device *d;
     cudaEvent_t event;
     *ticket = NULL;
+    MASCON_TRY(masconG_refuse_capture("an upload"));
     MASCON_TRY(masconG_open(device, &d));
     CUDA_TRY(event_create_with_flags(&event, cudaEventDisableTiming));
     mascon_status status = start_copies(d, n, dst, src, bytes, event);
@@ -115,6 +117,7 @@ mascon_status masconG_upload(int32_t device, int32_t n, void *const *dst, const 
 
 mascon_status masconG_join(int32_t device, void *ticket) {
     masconG_device *d;
+    MASCON_TRY(masconG_refuse_capture("an upload"));
     MASCON_TRY(masconG_open(device, &d));
     CUDA_TRY(stream_wait_event(d->stream, ticket, 0));
     return MASCON_OK;

@@ -1,14 +1,18 @@
 /* optimizer.cu: one step of sgd, adam or rmsprop over a list of parameters, in place. Options that
- * change from step to step are in `live`, apart from the rest. */
+ * change from step to step are in `options`, apart from the rest. C: the type a step is computed in. */
 #include "cuda/optimizer.cuh"
 
 namespace mascon {
 namespace {
 
-/* A step without a sum. */
+/* A step without a sum. Options: what a replay changes. */
+template <class Type, template <class> class Options>
 struct plain_step {
-    struct result {};
-    __device__ result start() const { return {}; }
+    typedef Type C;
+    typedef Options<Type> result;
+    live<Options<double>> options;
+
+    __device__ result start() const { return result(options.now()); }
     __device__ bool idle() const { return false; }
     __device__ void finish(const result &) const {}
     void advance(int64_t) {}
@@ -16,23 +20,36 @@ struct plain_step {
 
 /* ---- sgd: parameter, gradient, momentum ---- */
 
-struct sgd_step : plain_step {
-    struct {
-        float lr;
-    } live;
-    float momentum, fresh, decay, sign; /* fresh: 1 - dampening */
-    int momenta, nesterov, first;
+template <class C>
+struct sgd_options {
+    C lr;
+    int32_t first; /* the momenta hold nothing yet, perhaps not even numbers */
+
+    template <class D>
+    __device__ explicit operator sgd_options<D>() const {
+        return {(D)lr, first};
+    }
+};
+
+sgd_options<double> sgd_options_of(const mascon_call *call) {
+    return {call->attr[NN_SGD_LR], call->attr[NN_SGD_FIRST] != 0};
+}
+
+template <class C>
+struct sgd_step : plain_step<C, sgd_options> {
+    C momentum, fresh, decay, sign; /* fresh: 1 - dampening */
+    int momenta, nesterov;
 
     __device__ bool writes(int g) const { return g != 1; }
-    __device__ void element(float (&v)[most_groups], result &) const {
-        float g = sign * v[1];
+    __device__ void element(C (&v)[most_groups], sgd_options<C> &o) const {
+        C g = sign * v[1];
         if (decay != 0) g += decay * v[0];
-        if (momenta) { /* at first the momenta hold nothing yet, perhaps not even numbers */
-            const float m = first ? g : momentum * v[2] + fresh * g;
+        if (momenta) {
+            const C m = o.first ? g : momentum * v[2] + fresh * g;
             v[2] = m;
             g = nesterov ? g + momentum * m : m;
         }
-        v[0] -= live.lr * g;
+        v[0] -= o.lr * g;
     }
 };
 
@@ -40,35 +57,54 @@ int sgd_groups(const mascon_call *call) { return call->attr[NN_SGD_MOMENTUM] != 
 
 mascon_status sgd(mascon_call *call, mascon_exec *exec) {
     const double *a = call->attr;
-    sgd_step s = {};
-    s.live.lr = (float)a[NN_SGD_LR];
-    s.momentum = (float)a[NN_SGD_MOMENTUM];
-    s.fresh = (float)(1 - a[NN_SGD_DAMPENING]);
-    s.decay = (float)a[NN_SGD_WEIGHT_DECAY];
-    s.sign = a[NN_SGD_MAXIMIZE] != 0 ? -1.0f : 1.0f;
-    s.momenta = sgd_groups(call) == 3;
-    s.nesterov = a[NN_SGD_NESTEROV] != 0;
-    s.first = a[NN_SGD_FIRST] != 0;
-    return run_list(call, sgd_groups(call), s, exec->stream);
+    const auto make = [&](auto zero) {
+        typedef decltype(zero) C;
+        sgd_step<C> s = {};
+        s.options = live_of(exec, sgd_options_of(call));
+        s.momentum = (C)a[NN_SGD_MOMENTUM];
+        s.fresh = (C)(1 - a[NN_SGD_DAMPENING]);
+        s.decay = (C)a[NN_SGD_WEIGHT_DECAY];
+        s.sign = a[NN_SGD_MAXIMIZE] != 0 ? -1 : 1;
+        s.momenta = sgd_groups(call) == 3;
+        s.nesterov = a[NN_SGD_NESTEROV] != 0;
+        return s;
+    };
+    return run_list(call, sgd_groups(call), make, exec->stream);
 }
 
 /* ---- adam: parameter, gradient, mean, square, largest square ---- */
 
-struct adam_step : plain_step {
-    struct {
-        float step, root, shrink; /* lr / correction 1; 1 / sqrt(correction 2); AdamW's factor */
-    } live;
-    float beta2, mean_share, square_share; /* shares of the new gradient: 1 - beta */
-    float eps, sign, decay;                /* decay: added to the gradient */
+template <class C>
+struct adam_options {
+    C step, root, shrink; /* lr / correction 1; 1 / sqrt(correction 2); AdamW's factor */
+
+    template <class D>
+    __device__ explicit operator adam_options<D>() const {
+        return {(D)step, (D)root, (D)shrink};
+    }
+};
+
+adam_options<double> adam_options_of(const mascon_call *call) {
+    const double *a = call->attr;
+    const double lr = a[NN_ADAM_LR], steps = a[NN_ADAM_STEP];
+    const int decoupled = a[NN_ADAM_DECOUPLED] != 0;
+    return {lr / (1 - pow(a[NN_ADAM_BETA1], steps)), 1 / sqrt(1 - pow(a[NN_ADAM_BETA2], steps)),
+            decoupled ? 1 - lr * a[NN_ADAM_WEIGHT_DECAY] : 1};
+}
+
+template <class C>
+struct adam_step : plain_step<C, adam_options> {
+    C beta2, mean_share, square_share; /* shares of the new gradient: 1 - beta */
+    C eps, sign, decay;                /* decay: added to the gradient */
     int amsgrad;
 
     __device__ bool writes(int g) const { return g != 1; }
-    __device__ void element(float (&v)[most_groups], result &) const {
-        const float w = v[0] * live.shrink;
-        const float g = decay != 0 ? sign * v[1] + decay * w : sign * v[1];
-        const float m = v[2] + mean_share * (g - v[2]);
-        const float q = v[3] * beta2 + square_share * g * g;
-        float top = q;
+    __device__ void element(C (&v)[most_groups], adam_options<C> &o) const {
+        const C w = v[0] * o.shrink;
+        const C g = decay != 0 ? sign * v[1] + decay * w : sign * v[1];
+        const C m = v[2] + mean_share * (g - v[2]);
+        const C q = v[3] * beta2 + square_share * g * g;
+        C top = q;
         if (amsgrad) {
             top = v[4] < q || q != q ? q : v[4];
             if (v[4] != v[4]) top = v[4]; /* NaN stays */
@@ -76,7 +112,7 @@ struct adam_step : plain_step {
         }
         v[2] = m;
         v[3] = q;
-        v[0] = w - live.step * m / (sqrtf(top) * live.root + eps);
+        v[0] = w - o.step * m / (sqrt(top) * o.root + eps);
     }
 };
 
@@ -84,48 +120,60 @@ int adam_groups(const mascon_call *call) { return call->attr[NN_ADAM_AMSGRAD] !=
 
 mascon_status adam(mascon_call *call, mascon_exec *exec) {
     const double *a = call->attr;
-    const double beta1 = a[NN_ADAM_BETA1], beta2 = a[NN_ADAM_BETA2], steps = a[NN_ADAM_STEP];
-    const int decoupled = a[NN_ADAM_DECOUPLED] != 0;
-    adam_step s = {};
-    s.live.step = (float)(a[NN_ADAM_LR] / (1 - pow(beta1, steps)));
-    s.live.root = (float)(1 / sqrt(1 - pow(beta2, steps)));
-    s.live.shrink = decoupled ? (float)(1 - a[NN_ADAM_LR] * a[NN_ADAM_WEIGHT_DECAY]) : 1;
-    s.beta2 = (float)beta2;
-    s.mean_share = (float)(1 - beta1);
-    s.square_share = (float)(1 - beta2);
-    s.eps = (float)a[NN_ADAM_EPS];
-    s.sign = a[NN_ADAM_MAXIMIZE] != 0 ? -1.0f : 1.0f;
-    s.decay = decoupled ? 0 : (float)a[NN_ADAM_WEIGHT_DECAY];
-    s.amsgrad = adam_groups(call) == 5;
-    return run_list(call, adam_groups(call), s, exec->stream);
+    const auto make = [&](auto zero) {
+        typedef decltype(zero) C;
+        adam_step<C> s = {};
+        s.options = live_of(exec, adam_options_of(call));
+        s.beta2 = (C)a[NN_ADAM_BETA2];
+        s.mean_share = (C)(1 - a[NN_ADAM_BETA1]);
+        s.square_share = (C)(1 - a[NN_ADAM_BETA2]);
+        s.eps = (C)a[NN_ADAM_EPS];
+        s.sign = a[NN_ADAM_MAXIMIZE] != 0 ? -1 : 1;
+        s.decay = a[NN_ADAM_DECOUPLED] != 0 ? 0 : (C)a[NN_ADAM_WEIGHT_DECAY];
+        s.amsgrad = adam_groups(call) == 5;
+        return s;
+    };
+    return run_list(call, adam_groups(call), make, exec->stream);
 }
 
 /* ---- rmsprop: parameter, gradient, square, then mean gradient and momentum where they are used ---- */
 
-struct rmsprop_step : plain_step {
-    struct {
-        float lr;
-    } live;
-    float alpha, fresh, eps, sign, decay, momentum; /* fresh: 1 - alpha */
+template <class C>
+struct rmsprop_options {
+    C lr;
+
+    template <class D>
+    __device__ explicit operator rmsprop_options<D>() const {
+        return {(D)lr};
+    }
+};
+
+rmsprop_options<double> rmsprop_options_of(const mascon_call *call) {
+    return {call->attr[NN_RMSPROP_LR]};
+}
+
+template <class C>
+struct rmsprop_step : plain_step<C, rmsprop_options> {
+    C alpha, fresh, eps, sign, decay, momentum; /* fresh: 1 - alpha */
     int centered, momenta;
 
     __device__ bool writes(int g) const { return g != 1; }
-    __device__ void element(float (&v)[most_groups], result &) const {
-        const float g = decay != 0 ? sign * v[1] + decay * v[0] : sign * v[1];
-        float spread = v[2] * alpha + fresh * g * g;
+    __device__ void element(C (&v)[most_groups], rmsprop_options<C> &o) const {
+        const C g = decay != 0 ? sign * v[1] + decay * v[0] : sign * v[1];
+        C spread = v[2] * alpha + fresh * g * g;
         v[2] = spread;
         if (centered) {
-            const float m = v[3] + fresh * (g - v[3]);
+            const C m = v[3] + fresh * (g - v[3]);
             v[3] = m;
             spread -= m * m;
             if (spread < 0) spread = 0; /* by rounding, where all gradients were equal */
         }
-        float d = g / (sqrtf(spread) + eps);
+        C d = g / (sqrt(spread) + eps);
         if (momenta) {
             d += momentum * (centered ? v[4] : v[3]);
             (centered ? v[4] : v[3]) = d;
         }
-        v[0] -= live.lr * d;
+        v[0] -= o.lr * d;
     }
 };
 
@@ -135,34 +183,36 @@ int rmsprop_groups(const mascon_call *call) {
 
 mascon_status rmsprop(mascon_call *call, mascon_exec *exec) {
     const double *a = call->attr;
-    rmsprop_step s = {};
-    s.live.lr = (float)a[NN_RMSPROP_LR];
-    s.alpha = (float)a[NN_RMSPROP_ALPHA];
-    s.fresh = (float)(1 - a[NN_RMSPROP_ALPHA]);
-    s.eps = (float)a[NN_RMSPROP_EPS];
-    s.sign = a[NN_RMSPROP_MAXIMIZE] != 0 ? -1.0f : 1.0f;
-    s.decay = (float)a[NN_RMSPROP_WEIGHT_DECAY];
-    s.momentum = (float)a[NN_RMSPROP_MOMENTUM];
-    s.centered = a[NN_RMSPROP_CENTERED] != 0;
-    s.momenta = a[NN_RMSPROP_MOMENTUM] != 0;
-    return run_list(call, rmsprop_groups(call), s, exec->stream);
-}
-
-int wish(const mascon_call *call, mascon_wish *w) {
-    (void)w;
-    return list_fits(call);
+    const auto make = [&](auto zero) {
+        typedef decltype(zero) C;
+        rmsprop_step<C> s = {};
+        s.options = live_of(exec, rmsprop_options_of(call));
+        s.alpha = (C)a[NN_RMSPROP_ALPHA];
+        s.fresh = (C)(1 - a[NN_RMSPROP_ALPHA]);
+        s.eps = (C)a[NN_RMSPROP_EPS];
+        s.sign = a[NN_RMSPROP_MAXIMIZE] != 0 ? -1 : 1;
+        s.decay = (C)a[NN_RMSPROP_WEIGHT_DECAY];
+        s.momentum = (C)a[NN_RMSPROP_MOMENTUM];
+        s.centered = a[NN_RMSPROP_CENTERED] != 0;
+        s.momenta = a[NN_RMSPROP_MOMENTUM] != 0;
+        return s;
+    };
+    return run_list(call, rmsprop_groups(call), make, exec->stream);
 }
 
 /* ---- clip_grad_norm ---- */
 
 enum { P_TWO, P_ONE, P_LARGEST, P_OTHER };
 
-/* What both passes know; total: {norm, what the gradients are multiplied by} on the device. */
+/* What both passes know; total: what the gradients are multiplied by, on the device. */
 struct clip_options {
     int kind;
-    float p, max_norm;
+    double p;
+    live<double> max_norm;
     double *total;
 };
+
+double max_norm_of(const mascon_call *call) { return call->attr[NN_CLIP_MAX_NORM]; }
 
 __device__ inline double join_powers(int kind, double a, double b) {
     if (kind != P_LARGEST) return a + b;
@@ -171,18 +221,21 @@ __device__ inline double join_powers(int kind, double a, double b) {
 }
 
 /* The first pass: sums of powers, one for each block. */
+template <class Type>
 struct norm_step {
+    typedef Type C;
     struct result {
-        float sum;
+        C sum;
     };
     clip_options o;
+    C p;
     double *partial; /* of this launch's first block */
 
     __device__ result start() const { return {0}; }
     __device__ bool idle() const { return false; }
     __device__ bool writes(int) const { return false; }
-    __device__ void element(float (&v)[most_groups], result &r) const {
-        const float x = fabsf(v[0]);
+    __device__ void element(C (&v)[most_groups], result &r) const {
+        const C x = fabs(v[0]);
         switch (o.kind) {
             case P_TWO:
                 r.sum += x * x;
@@ -194,7 +247,7 @@ struct norm_step {
                 if (x > r.sum || x != x) r.sum = x;
                 break;
             default:
-                r.sum += powf(x, o.p);
+                r.sum += pow(x, p);
                 break;
         }
     }
@@ -208,7 +261,8 @@ struct norm_step {
     void advance(int64_t blocks) { partial += blocks; }
 };
 
-/* The norm of the partial sums; norm 0-dimensional, of the gradients' dtype. */
+/* The norm of the partial sums; norm 0-dimensional. */
+template <class C>
 __global__ void join_norm(const double *partial, int64_t n, column norm, clip_options o) {
     double sum = 0;
     for (int64_t i = threadIdx.x; i < n; i += step_threads) {
@@ -217,24 +271,25 @@ __global__ void join_norm(const double *partial, int64_t n, column norm, clip_op
     sum = group_reduce(sum, step_threads,
                        [&o](double a, double b) { return join_powers(o.kind, a, b); });
     if (threadIdx.x != 0) return;
-    const double length = o.kind == P_TWO     ? sqrt(sum)
-                          : o.kind == P_OTHER ? pow(sum, 1 / (double)o.p)
-                                              : sum;
-    column_set(norm, 0, (float)length);
-    o.total[0] = (double)o.max_norm / (length + 1e-6);
+    const double length = o.kind == P_TWO ? sqrt(sum) : o.kind == P_OTHER ? pow(sum, 1 / o.p) : sum;
+    column_set<C>(norm, 0, (C)length);
+    const double most = o.max_norm.now();
+    o.total[0] = isinf(most) ? 1 : most / (length + 1e-6); /* even where the norm is NaN */
 }
 
 /* The second pass. A norm of NaN goes on into all gradients. */
+template <class Type>
 struct scale_step {
+    typedef Type C;
     struct result {
-        float factor;
+        C factor;
     };
     clip_options o;
 
-    __device__ result start() const { return {(float)o.total[0]}; }
+    __device__ result start() const { return {(C)o.total[0]}; }
     __device__ bool idle() const { return o.total[0] >= 1; }
     __device__ bool writes(int) const { return true; }
-    __device__ void element(float (&v)[most_groups], result &r) const { v[0] *= r.factor; }
+    __device__ void element(C (&v)[most_groups], result &r) const { v[0] *= r.factor; }
     __device__ void finish(const result &) const {}
     void advance(int64_t) {}
 };
@@ -244,18 +299,22 @@ size_t clip_workspace(const mascon_call *call) {
 }
 
 mascon_status clip(mascon_call *call, mascon_exec *exec) {
-    const double p = call->attr[NN_CLIP_NORM_TYPE], most = call->attr[NN_CLIP_MAX_NORM];
+    const double p = call->attr[NN_CLIP_NORM_TYPE];
     const mascon_view *norm = DST(call, 0);
-    clip_options o = {P_OTHER, (float)p, (float)most, (double *)exec->workspace};
+    clip_options o = {P_OTHER, p, live_of(exec, max_norm_of(call)), (double *)exec->workspace};
     if (p == 1 || p == 2) o.kind = p == 2 ? P_TWO : P_ONE;
     if (isinf(p)) o.kind = P_LARGEST;
-    const norm_step sums = {o, o.total + 1};
+    const auto sums = [&](auto zero) {
+        typedef decltype(zero) C;
+        return norm_step<C>{o, (C)p, o.total + 1};
+    };
     MASCON_TRY(run_list(call, 1, sums, exec->stream));
     const column to = {norm->data, 1, norm->dtype};
-    MASCON_TRY(launch(join_norm, dim3(1), dim3(step_threads), 0, exec->stream, sums.partial,
-                      list_chunks(call, 1), to, o));
-    if (isinf(most)) return MASCON_OK;
-    const scale_step scale = {o};
+    const auto join = norm->dtype == MASCON_DTYPE_F64 ? join_norm<double> : join_norm<float>;
+    MASCON_TRY(launch(join, dim3(1), dim3(step_threads), 0, exec->stream,
+                      (const double *)o.total + 1, list_chunks(call, 1), to, o));
+    if (!exec->live && isinf(max_norm_of(call))) return MASCON_OK;
+    const auto scale = [&](auto zero) { return scale_step<decltype(zero)>{o}; };
     return run_list(call, 1, scale, exec->stream);
 }
 
@@ -264,7 +323,7 @@ mascon_status clip(mascon_call *call, mascon_exec *exec) {
 
 using namespace mascon;
 
-MASCON_KERNEL(sgd, wish, NULL, sgd);
-MASCON_KERNEL(adam, wish, NULL, adam);
-MASCON_KERNEL(rmsprop, wish, NULL, rmsprop);
-MASCON_KERNEL(clip_grad_norm, wish, clip_workspace, clip);
+MASCON_KERNEL_LIVE(sgd, NULL, NULL, sgd, sgd_options_of);
+MASCON_KERNEL_LIVE(adam, NULL, NULL, adam, adam_options_of);
+MASCON_KERNEL_LIVE(rmsprop, NULL, NULL, rmsprop, rmsprop_options_of);
+MASCON_KERNEL_LIVE(clip_grad_norm, NULL, clip_workspace, clip, max_norm_of);

@@ -4,7 +4,8 @@
  * A list holds `groups` groups of n tensors; those of one position have one shape and dtype. Where
  * all of a position lie dense in one order they are a row of a table that travels as the kernel's
  * argument, and each block takes a chunk of one row. Positions whose tensors lie differently get a
- * launch of their own, with strides.
+ * launch of their own, with strides. Positions of float64 are launches of their own, too: a step is
+ * computed in one type, Step::C.
  */
 #ifndef MASCON_CUDA_OPTIMIZER_CUH
 #define MASCON_CUDA_OPTIMIZER_CUH
@@ -56,8 +57,13 @@ __device__ inline int row_of_chunk(const table<Rows> &t, uint32_t chunk) {
     return low;
 }
 
+/* Whether a step is for positions of float64, or for all others. */
+template <class Step>
+constexpr bool is_wide = sizeof(typename Step::C) == 8;
+
 /* Calls f(element type, width) for the chunk of this block. Step: what works on elements; it has
- *   element<T>(v)      v[groups] floats of one position, changed in place, of dtype T
+ *   C                  the type it is computed in
+ *   element(v)         v[groups] of one position, changed in place
  *   written            bit per group that is stored again */
 template <class T, int V, class Step>
 __device__ inline void step_chunk_of(const Step &step, void *const *data, int groups, int64_t first,
@@ -70,13 +76,13 @@ __device__ inline void step_chunk_of(const Step &step, void *const *data, int gr
         }
 #pragma unroll
         for (int k = 0; k < V; k++) {
-            float v[most_groups];
+            typename Step::C v[most_groups];
 #pragma unroll
-            for (int g = 0; g < most_groups; g++) v[g] = g < groups ? to_float(p[g].v[k]) : 0;
+            for (int g = 0; g < most_groups; g++) v[g] = g < groups ? to_real(p[g].v[k]) : 0;
             step.element(v, result);
 #pragma unroll
             for (int g = 0; g < most_groups; g++) {
-                if (g < groups && step.writes(g)) p[g].v[k] = from_float<T>(v[g]);
+                if (g < groups && step.writes(g)) p[g].v[k] = from_real<T>(v[g]);
             }
         }
 #pragma unroll
@@ -89,15 +95,15 @@ __device__ inline void step_chunk_of(const Step &step, void *const *data, int gr
 template <class T, class Step>
 __device__ inline void step_dense(const Step &step, void *const *data, int groups, int64_t first,
                                   int64_t end, typename Step::result &result) {
-    constexpr int V = 4;
+    constexpr int V = sizeof(T) < 8 ? 4 : 1;
     bool packs = true;
 #pragma unroll
     for (int g = 0; g < most_groups; g++) {
         packs &= g >= groups || (uintptr_t)data[g] % (sizeof(T) * V) == 0;
     }
     const int64_t middle = packs ? first + (end - first) / V * V : first;
-    step_chunk_of<T, V>(step, data, groups, first, middle, result);
-    step_chunk_of<T, 1>(step, data, groups, middle, end, result);
+    if constexpr (V > 1) step_chunk_of<T, V>(step, data, groups, first, middle, result);
+    step_chunk_of<T, 1>(step, data, groups, V > 1 ? middle : first, end, result);
 }
 
 template <int Rows, class Step>
@@ -112,16 +118,20 @@ __global__ void __launch_bounds__(step_threads, 3)
         void *data[most_groups];
 #pragma unroll
         for (int g = 0; g < most_groups; g++) data[g] = t.data[g][row];
-        switch (t.dtype[row]) {
-            case MASCON_DTYPE_F32:
-                step_dense<float>(step, data, t.groups, first, end, result);
-                break;
-            case MASCON_DTYPE_BF16:
-                step_dense<bfloat16>(step, data, t.groups, first, end, result);
-                break;
-            default:
-                step_dense<half>(step, data, t.groups, first, end, result);
-                break;
+        if constexpr (is_wide<Step>) {
+            step_dense<double>(step, data, t.groups, first, end, result);
+        } else {
+            switch (t.dtype[row]) {
+                case MASCON_DTYPE_F32:
+                    step_dense<float>(step, data, t.groups, first, end, result);
+                    break;
+                case MASCON_DTYPE_BF16:
+                    step_dense<bfloat16>(step, data, t.groups, first, end, result);
+                    break;
+                default:
+                    step_dense<half>(step, data, t.groups, first, end, result);
+                    break;
+            }
         }
     }
     step.finish(result);
@@ -131,11 +141,11 @@ template <class T, class Step>
 __device__ inline void step_one(const Step &step, const strided_row &r, int64_t i,
                                 typename Step::result &result) {
     int64_t at[most_groups];
-    float v[most_groups];
+    typename Step::C v[most_groups];
     r.map.offsets(i, at);
 #pragma unroll
     for (int g = 0; g < most_groups; g++) {
-        v[g] = g < r.groups ? to_float(((const T *)r.data[g])[at[g]]) : 0;
+        v[g] = g < r.groups ? to_real(((const T *)r.data[g])[at[g]]) : 0;
     }
     step.element(v, result);
 #pragma unroll
@@ -151,22 +161,31 @@ __global__ void step_strided(const __grid_constant__ strided_row r,
     const int64_t first = (int64_t)blockIdx.x * step_chunk;
     const int64_t end = first + step_chunk < r.map.numel ? first + step_chunk : r.map.numel;
     for (int64_t i = first + threadIdx.x; !step.idle() && i < end; i += step_threads) {
-        switch (r.dtype) {
-            case MASCON_DTYPE_F32:
-                step_one<float>(step, r, i, result);
-                break;
-            case MASCON_DTYPE_BF16:
-                step_one<bfloat16>(step, r, i, result);
-                break;
-            default:
-                step_one<half>(step, r, i, result);
-                break;
+        if constexpr (is_wide<Step>) {
+            step_one<double>(step, r, i, result);
+        } else {
+            switch (r.dtype) {
+                case MASCON_DTYPE_F32:
+                    step_one<float>(step, r, i, result);
+                    break;
+                case MASCON_DTYPE_BF16:
+                    step_one<bfloat16>(step, r, i, result);
+                    break;
+                default:
+                    step_one<half>(step, r, i, result);
+                    break;
+            }
         }
     }
     step.finish(result);
 }
 
 /* ---- On the host ---- */
+
+/* Whether position i is one of float64 (wide), or of another dtype. */
+inline bool belongs(const mascon_call *call, int64_t i, bool wide) {
+    return (mascon_see(call->list[i])->dtype == MASCON_DTYPE_F64) == wide;
+}
 
 /* 1: all tensors of position i lie dense in one order. */
 inline int lies_dense(const mascon_call *call, int64_t n, int groups, int64_t i) {
@@ -205,15 +224,16 @@ inline strided_row strided_row_of(const mascon_call *call, int64_t n, int groups
     return r;
 }
 
-/* The rows from position *i on, as many as there is room for. */
+/* The rows from position *i on, of float64 or of the others, as many as there is room for. */
 template <int Rows>
-void fill_table(const mascon_call *call, int64_t n, int groups, int64_t *i, table<Rows> *t) {
+void fill_table(const mascon_call *call, int64_t n, int groups, int64_t *i, bool wide,
+                table<Rows> *t) {
     t->rows = 0;
     t->groups = groups;
     t->first[0] = 0;
     for (; *i < n && t->rows < Rows; ++*i) {
         const mascon_view *p = mascon_see(call->list[*i]);
-        if (p->numel == 0 || !lies_dense(call, n, groups, *i)) continue;
+        if (p->numel == 0 || !belongs(call, *i, wide) || !lies_dense(call, n, groups, *i)) continue;
         if (t->first[t->rows] + (uint64_t)chunks_of(p) > INT32_MAX) break;
         const int row = t->rows++;
         t->dtype[row] = p->dtype;
@@ -231,7 +251,7 @@ mascon_status run_tables(const mascon_call *call, int groups, Step *step, void *
     for (int64_t i = 0; i < n;) {
         const int64_t before = i;
         table<Rows> t;
-        fill_table(call, n, groups, &i, &t);
+        fill_table(call, n, groups, &i, is_wide<Step>, &t);
         if (t.rows == 0 && i == before) {
             return masconI_fail(MASCON_E_UNSUPPORTED, "a parameter of 2^43 elements or more");
         }
@@ -242,17 +262,22 @@ mascon_status run_tables(const mascon_call *call, int groups, Step *step, void *
     return MASCON_OK;
 }
 
-/* Runs the step over the whole list. */
+/* Runs the step over the positions of the list that it is for. */
 template <class Step>
-mascon_status run_list(const mascon_call *call, int groups, Step step, void *stream) {
+mascon_status run_part(const mascon_call *call, int groups, Step &step, void *stream) {
     const int64_t n = call->n_list / groups;
-    if (n <= few_rows_of_table) {
+    if (is_wide<Step> || n <= few_rows_of_table) {
         MASCON_TRY((run_tables<few_rows_of_table>(call, groups, &step, stream)));
     } else {
-        MASCON_TRY((run_tables<many_rows_of_table>(call, groups, &step, stream)));
+        if constexpr (!is_wide<Step>) {
+            MASCON_TRY((run_tables<many_rows_of_table>(call, groups, &step, stream)));
+        }
     }
     for (int64_t i = 0; i < n; i++) {
-        if (mascon_see(call->list[i])->numel == 0 || lies_dense(call, n, groups, i)) continue;
+        if (!belongs(call, i, is_wide<Step>) || mascon_see(call->list[i])->numel == 0 ||
+            lies_dense(call, n, groups, i)) {
+            continue;
+        }
         const strided_row r = strided_row_of(call, n, groups, i);
         const unsigned chunks = (unsigned)chunks_of(mascon_see(call->list[i]));
         MASCON_TRY(
@@ -262,12 +287,21 @@ mascon_status run_list(const mascon_call *call, int groups, Step step, void *str
     return MASCON_OK;
 }
 
-/* 1 where every tensor has a dtype of the device. */
-inline int list_fits(const mascon_call *call) {
-    for (int64_t i = 0; i < call->n_list; i++) {
-        if (!is_device_float(mascon_see(call->list[i])->dtype)) return 0;
+/* Runs make(0.0f), the step in float, over the positions that are not of float64, and make(0.0) over
+ * those that are. */
+template <class Make>
+mascon_status run_list(const mascon_call *call, int groups, Make make, void *stream) {
+    bool wide = false, other = false;
+    for (int64_t i = 0; i < call->n_list / groups; i++) {
+        *(belongs(call, i, true) ? &wide : &other) = true;
     }
-    return 1;
+    if (other) {
+        auto step = make(0.0f);
+        MASCON_TRY(run_part(call, groups, step, stream));
+    }
+    if (!wide) return MASCON_OK;
+    auto step = make(0.0);
+    return run_part(call, groups, step, stream);
 }
 
 }  // namespace mascon

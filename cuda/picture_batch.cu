@@ -61,6 +61,7 @@ mascon_status run(mascon_call *call, mascon_exec *exec) {
     w.by_width = make_divider((uint32_t)y->shape[3]);
     w.by_height = make_divider((uint32_t)y->shape[2]);
     if (y->dtype == MASCON_DTYPE_U8) return run_as<uint8_t>(w, call, exec->stream);
+    if (y->dtype == MASCON_DTYPE_F64) return run_as<double>(w, call, exec->stream);
     return run_as<float>(w, call, exec->stream);
 }
 
@@ -69,7 +70,9 @@ int wish(const mascon_call *call, mascon_wish *w) {
     w->src[0] = w->dst[0] = MASCON_WISH_NHWC;
     for (int i = 1; i < 4; i++) w->src[i] = MASCON_WISH_ROW;
     w->dst[1] = MASCON_WISH_ROW;
-    return (y->dtype == MASCON_DTYPE_F32 || y->dtype == MASCON_DTYPE_U8) && y->numel <= INT32_MAX;
+    const int takes =
+        y->dtype == MASCON_DTYPE_F32 || y->dtype == MASCON_DTYPE_F64 || y->dtype == MASCON_DTYPE_U8;
+    return takes && y->numel <= INT32_MAX;
 }
 
 }  // namespace

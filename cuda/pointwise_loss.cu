@@ -22,68 +22,73 @@ struct weights {
     int narrow;
 };
 
+template <class C> /* what x is computed in */
 struct problem {
     int what, by_target, none;
-    float share;
+    C share;
     int64_t count;
     weights w;
 };
 
 template <class T>
-__device__ inline float weight_at(const problem &p, int k, int64_t i) {
+__device__ inline compute_of<T> weight_at(const problem<compute_of<T>> &p, int k, int64_t i) {
     if (!p.w.data[k]) return 1;
     const int64_t at = axes_offset(p.w.at, k == 0 ? p.w.at.stride : p.w.at.out, i, p.w.narrow);
-    return to_float(((const T *)p.w.data[k])[at]);
+    return to_real(((const T *)p.w.data[k])[at]);
 }
 
 /* The loss of element i. */
 template <class T>
-__device__ inline float loss_of(const problem &p, float x, float t, int64_t i) {
+__device__ inline compute_of<T> loss_of(const problem<compute_of<T>> &p, compute_of<T> x,
+                                        compute_of<T> t, int64_t i) {
     if (p.what == SQUARED) return (x - t) * (x - t);
-    if (p.what == ABSOLUTE) return fabsf(x - t);
-    const float minus = log1pf(expf(-fabsf(x))) + (x < 0 ? -x : 0); /* softplus(-x) */
-    const float factor = 1 + (weight_at<T>(p, 1, i) - 1) * t;
+    if (p.what == ABSOLUTE) return fabs(x - t);
+    const compute_of<T> minus = log1p(exp(-fabs(x))) + (x < 0 ? -x : 0); /* softplus(-x) */
+    const compute_of<T> factor = 1 + (weight_at<T>(p, 1, i) - 1) * t;
     return weight_at<T>(p, 0, i) * ((1 - t) * x + factor * minus);
 }
 
 /* Its derivative by x, or by the target. */
 template <class T>
-__device__ inline float slope_of(const problem &p, float x, float t, int64_t i) {
+__device__ inline compute_of<T> slope_of(const problem<compute_of<T>> &p, compute_of<T> x,
+                                         compute_of<T> t, int64_t i) {
+    typedef compute_of<T> C;
     if (p.what == SQUARED) return 2 * (x - t);
-    if (p.what == ABSOLUTE) return x == t ? 0.0f : x > t ? 1.0f : x < t ? -1.0f : NAN;
-    const float w = weight_at<T>(p, 0, i), more = weight_at<T>(p, 1, i) - 1;
+    if (p.what == ABSOLUTE) return x == t ? (C)0 : x > t ? (C)1 : x < t ? (C)-1 : (C)NAN;
+    const C w = weight_at<T>(p, 0, i), more = weight_at<T>(p, 1, i) - 1;
     if (p.by_target) {
-        const float minus = log1pf(expf(-fabsf(x))) + (x < 0 ? -x : 0);
+        const C minus = log1p(exp(-fabs(x))) + (x < 0 ? -x : 0);
         return w * (-x + more * minus);
     }
-    const float e = expf(-fabsf(x));
-    const float below = (x >= 0 ? e : 1.0f) / (1 + e); /* sigmoid(-x) */
+    const C e = exp(-fabs(x));
+    const C below = (x >= 0 ? e : 1) / (1 + e); /* sigmoid(-x) */
     return w * (1 - t - (1 + more * t) * below);
 }
 
 template <class T>
-__global__ void each_loss(const T *x, const T *target, T *y, const __grid_constant__ problem p) {
+__global__ void each_loss(const T *x, const T *target, T *y,
+                          const __grid_constant__ problem<compute_of<T>> p) {
     for (int64_t i = first_index(); i < p.count; i += grid_step()) {
-        y[i] = from_float<T>(loss_of<T>(p, to_float(x[i]), to_float(target[i]), i));
+        y[i] = from_real<T>(loss_of<T>(p, to_real(x[i]), to_real(target[i]), i));
     }
 }
 
 /* *y = the sum of the losses times share; partial: a number per block */
 template <class T, int V>
-__global__ void sum_losses(const T *x, const T *target, T *y, const __grid_constant__ problem p,
-                           double *partial) {
+__global__ void sum_losses(const T *x, const T *target, T *y,
+                           const __grid_constant__ problem<compute_of<T>> p, double *partial) {
     double sum = 0;
     for (int64_t i = first_index() * V; i < p.count; i += grid_step() * V) {
-        float part = 0;
+        compute_of<T> part = 0;
         if constexpr (V > 1) {
             const pack<T, V> a = *(const pack<T, V> *)(x + i),
                              b = *(const pack<T, V> *)(target + i);
 #pragma unroll
             for (int k = 0; k < V; k++) {
-                part += loss_of<T>(p, to_float(a.v[k]), to_float(b.v[k]), i + k);
+                part += loss_of<T>(p, to_real(a.v[k]), to_real(b.v[k]), i + k);
             }
         } else {
-            part = loss_of<T>(p, to_float(x[i]), to_float(target[i]), i);
+            part = loss_of<T>(p, to_real(x[i]), to_real(target[i]), i);
         }
         sum += (double)part;
     }
@@ -95,15 +100,15 @@ __global__ void sum_losses(const T *x, const T *target, T *y, const __grid_const
         for (unsigned i = threadIdx.x; i < gridDim.x; i += threads) sum += partial[i];
         sum = group_reduce(sum, threads, add_double());
     }
-    if (threadIdx.x == 0) *y = from_float<T>((float)(sum * (double)p.share));
+    if (threadIdx.x == 0) *y = from_real<T>((compute_of<T>)(sum * (double)p.share));
 }
 
 template <class T>
 __global__ void slopes(const T *dy, const T *x, const T *target, T *dx,
-                       const __grid_constant__ problem p) {
+                       const __grid_constant__ problem<compute_of<T>> p) {
     for (int64_t i = first_index(); i < p.count; i += grid_step()) {
-        const float g = to_float(dy[p.none ? i : 0]) * p.share;
-        dx[i] = from_float<T>(slope_of<T>(p, to_float(x[i]), to_float(target[i]), i) * g);
+        const compute_of<T> g = to_real(dy[p.none ? i : 0]) * p.share;
+        dx[i] = from_real<T>(slope_of<T>(p, to_real(x[i]), to_real(target[i]), i) * g);
     }
 }
 
@@ -135,9 +140,10 @@ weights weights_of(const mascon_call *call, int first, const mascon_view *x) {
     return w;
 }
 
-problem problem_of(const mascon_call *call, int first) {
+template <class C>
+problem<C> problem_of(const mascon_call *call, int first) {
     const mascon_view *x = SRC(call, first);
-    problem p = {};
+    problem<C> p = {};
     const int32_t op = call->op;
     p.what = op == MASCON_OP_mse_loss || op == MASCON_OP_mse_loss_bwd ? SQUARED
              : op == MASCON_OP_l1_loss || op == MASCON_OP_l1_loss_bwd ? ABSOLUTE
@@ -145,14 +151,14 @@ problem problem_of(const mascon_call *call, int first) {
     p.by_target =
         op == MASCON_OP_binary_cross_entropy_with_logits_bwd && call->attr[NN_BCE_BWD_TARGET] != 0;
     p.none = call->attr[NN_LOSS_REDUCTION] == NN_REDUCTION_NONE;
-    p.share = (float)masconI_loss_share(call, x->numel);
+    p.share = (C)masconI_loss_share(call, x->numel);
     p.count = x->numel;
     if (has_weights(call, first)) p.w = weights_of(call, first, x);
     return p;
 }
 
 template <class T>
-mascon_status forward(const mascon_call *call, const problem &p, mascon_exec *exec) {
+mascon_status forward(const mascon_call *call, const problem<compute_of<T>> &p, mascon_exec *exec) {
     const mascon_view *x = SRC(call, 0);
     const T *a = (const T *)x->data, *b = (const T *)SRC(call, 1)->data;
     T *y = (T *)DST(call, 0)->data;
@@ -171,10 +177,10 @@ mascon_status forward(const mascon_call *call, const problem &p, mascon_exec *ex
 mascon_status run(mascon_call *call, mascon_exec *exec) {
     const int first = is_backward(call->op);
     const mascon_view *x = SRC(call, first), *y = DST(call, 0);
-    const problem p = problem_of(call, first);
     if (y->numel == 0) return MASCON_OK;
     return dispatch_float(x->dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
+        const auto p = problem_of<compute_of<T>>(call, first);
         if (!first) return forward<T>(call, p, exec);
         return launch(slopes<T>, dim3(blocks_for(p.count, threads, x->device)), dim3(threads), 0,
                       exec->stream, (const T *)SRC(call, 0)->data, (const T *)x->data,
@@ -195,7 +201,7 @@ int wish(const mascon_call *call, mascon_wish *w) {
     w->src[first] = w->src[first + 1] = order;
     w->dst[0] = none || first ? order : (uint8_t)MASCON_WISH_ROW;
     if (first) w->src[0] = none ? order : (uint8_t)MASCON_WISH_ROW;
-    return is_device_float(x->dtype);
+    return 1;
 }
 
 }  // namespace

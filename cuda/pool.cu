@@ -60,8 +60,7 @@ __device__ inline int smaller(int a, int b) { return a < b ? a : b; }
 
 /* ---- Max pooling ---- */
 
-/* Elements as what is compared. Number: float, or int64_t for whole numbers. */
-template <class T, class Number, class Position, int V>
+template <class T, class Position, int V>
 __global__ void max_forward(const T *x, T *y, Position *positions, const geometry g) {
     const int64_t item = first_index();
     if (item >= g.items) return;
@@ -78,7 +77,7 @@ __global__ void max_forward(const T *x, T *y, Position *positions, const geometr
             const pack<T, V> v = ((const pack<T, V> *)x)[pack_at(g, p, row, column, g.h, g.w)];
 #pragma unroll
             for (int k = 0; k < V; k++) {
-                const Number a = take<Number>(v.v[k]), b = take<Number>(best.v[k]);
+                const auto a = take<compute_of<T>>(v.v[k]), b = take<compute_of<T>>(best.v[k]);
                 if (any && !(a > b || a != a)) continue; /* the last NaN of a window wins */
                 best.v[k] = v.v[k];
                 at[k] = (Position)(i * g.kw + j);
@@ -99,7 +98,7 @@ __global__ void max_backward(const T *dy, const Position *positions, T *dx, cons
     const int64_t item = first_index();
     if (item >= g.items) return;
     const place p = place_of(g, item, g.h, g.w);
-    float sum[V] = {0};
+    compute_of<T> sum[V] = {0};
     /* the windows that reach this row: oh * sh - top <= row <= oh * sh - top + (kh - 1) * dh */
     const int row = p.row + g.top, column = p.column + g.left;
     const int reach_h = (g.kh - 1) * g.dh, reach_w = (g.kw - 1) * g.dw;
@@ -117,13 +116,13 @@ __global__ void max_backward(const T *dy, const Position *positions, T *dx, cons
             const pack<T, V> d = ((const pack<T, V> *)dy)[from];
 #pragma unroll
             for (int k = 0; k < V; k++) {
-                if ((int)at.v[k] == i * g.kw + j) sum[k] += to_float(d.v[k]);
+                if ((int)at.v[k] == i * g.kw + j) sum[k] += to_real(d.v[k]);
             }
         }
     }
     pack<T, V> out;
 #pragma unroll
-    for (int k = 0; k < V; k++) out.v[k] = from_float<T>(sum[k]);
+    for (int k = 0; k < V; k++) out.v[k] = from_real<T>(sum[k]);
     ((pack<T, V> *)dx)[item] = out;
 }
 
@@ -145,33 +144,35 @@ __device__ inline void covered(const geometry &g, int o, int k, int step, int be
     *counted = stop - start;
 }
 
-__device__ inline float share_of(const geometry &g, int rows, int columns, int rows_counted,
-                                 int columns_counted) {
-    return g.divisor             ? 1 / (float)g.divisor
-           : g.count_include_pad ? 1 / (float)((int64_t)rows_counted * columns_counted)
-                                 : 1 / (float)((int64_t)rows * columns);
+template <class C>
+__device__ inline C share_of(const geometry &g, int rows, int columns, int rows_counted,
+                             int columns_counted) {
+    return g.divisor             ? 1 / (C)g.divisor
+           : g.count_include_pad ? 1 / (C)((int64_t)rows_counted * columns_counted)
+                                 : 1 / (C)((int64_t)rows * columns);
 }
 
 template <class T, int V>
 __global__ void mean_forward(const T *x, T *y, const geometry g) {
+    typedef compute_of<T> C;
     const int64_t item = first_index();
     if (item >= g.items) return;
     const place p = place_of(g, item, g.oh, g.ow);
     int top, bottom, left, right, rows, columns;
     covered(g, p.row, g.kh, g.sh, g.top, g.bottom, g.h, g.oh, &top, &bottom, &rows);
     covered(g, p.column, g.kw, g.sw, g.left, g.right, g.w, g.ow, &left, &right, &columns);
-    float sum[V] = {0};
+    compute_of<T> sum[V] = {0};
     for (int row = top; row < bottom; row++) {
         for (int column = left; column < right; column++) {
             const pack<T, V> v = ((const pack<T, V> *)x)[pack_at(g, p, row, column, g.h, g.w)];
 #pragma unroll
-            for (int k = 0; k < V; k++) sum[k] += to_float(v.v[k]);
+            for (int k = 0; k < V; k++) sum[k] += to_real(v.v[k]);
         }
     }
-    const float share = share_of(g, bottom - top, right - left, rows, columns);
+    const C share = share_of<C>(g, bottom - top, right - left, rows, columns);
     pack<T, V> out;
 #pragma unroll
-    for (int k = 0; k < V; k++) out.v[k] = from_float<T>(sum[k] * share);
+    for (int k = 0; k < V; k++) out.v[k] = from_real<T>(sum[k] * share);
     ((pack<T, V> *)y)[item] = out;
 }
 
@@ -190,28 +191,29 @@ __device__ inline void covering(const geometry &g, int i, int k, int step, int b
 
 template <class T, int V>
 __global__ void mean_backward(const T *dy, T *dx, const geometry g) {
+    typedef compute_of<T> C;
     const int64_t item = first_index();
     if (item >= g.items) return;
     const place p = place_of(g, item, g.h, g.w);
     int first_h, last_h, first_w, last_w;
     covering(g, p.row, g.kh, g.sh, g.top, g.h, g.oh, &first_h, &last_h);
     covering(g, p.column, g.kw, g.sw, g.left, g.w, g.ow, &first_w, &last_w);
-    float sum[V] = {0};
+    compute_of<T> sum[V] = {0};
     for (int oh = first_h; oh <= last_h; oh++) {
         int top, bottom, rows;
         covered(g, oh, g.kh, g.sh, g.top, g.bottom, g.h, g.oh, &top, &bottom, &rows);
         for (int ow = first_w; ow <= last_w; ow++) {
             int left, right, columns;
             covered(g, ow, g.kw, g.sw, g.left, g.right, g.w, g.ow, &left, &right, &columns);
-            const float share = share_of(g, bottom - top, right - left, rows, columns);
+            const C share = share_of<C>(g, bottom - top, right - left, rows, columns);
             const pack<T, V> d = ((const pack<T, V> *)dy)[pack_at(g, p, oh, ow, g.oh, g.ow)];
 #pragma unroll
-            for (int k = 0; k < V; k++) sum[k] += to_float(d.v[k]) * share;
+            for (int k = 0; k < V; k++) sum[k] += to_real(d.v[k]) * share;
         }
     }
     pack<T, V> out;
 #pragma unroll
-    for (int k = 0; k < V; k++) out.v[k] = from_float<T>(sum[k]);
+    for (int k = 0; k < V; k++) out.v[k] = from_real<T>(sum[k]);
     ((pack<T, V> *)dx)[item] = out;
 }
 
@@ -272,17 +274,17 @@ int width_of(const mascon_call *call, const geometry &g) {
 
 dim3 blocks_of(const geometry &g) { return dim3((unsigned)divide_up(g.items, threads)); }
 
-template <class T, class Number, int V>
+template <class T, int V>
 mascon_status max_pool(const mascon_call *call, geometry g, void *stream) {
     const mascon_view *at = call->n_dst > 1 ? DST(call, 1) : NULL;
     const T *x = (const T *)SRC(call, 0)->data;
     T *y = (T *)DST(call, 0)->data;
     widen(&g, V);
     if (at && at->dtype != MASCON_DTYPE_U8) {
-        return launch(max_forward<T, Number, int32_t, V>, blocks_of(g), dim3(threads), 0, stream, x,
-                      y, (int32_t *)at->data, g);
+        return launch(max_forward<T, int32_t, V>, blocks_of(g), dim3(threads), 0, stream, x, y,
+                      (int32_t *)at->data, g);
     }
-    return launch(max_forward<T, Number, uint8_t, V>, blocks_of(g), dim3(threads), 0, stream, x, y,
+    return launch(max_forward<T, uint8_t, V>, blocks_of(g), dim3(threads), 0, stream, x, y,
                   at ? (uint8_t *)at->data : NULL, g);
 }
 
@@ -311,13 +313,13 @@ mascon_status max_run(mascon_call *call, mascon_exec *exec) {
     const int32_t dtype = SRC(call, 0)->dtype;
     if (DST(call, 0)->numel == 0) return MASCON_OK;
     const geometry g = geometry_of(call);
-    if (dtype == MASCON_DTYPE_I64) return max_pool<int64_t, int64_t, 1>(call, g, exec->stream);
-    if (dtype == MASCON_DTYPE_I32) return max_pool<int32_t, int64_t, 1>(call, g, exec->stream);
-    if (dtype == MASCON_DTYPE_U8) return max_pool<uint8_t, int64_t, 1>(call, g, exec->stream);
+    if (dtype == MASCON_DTYPE_I64) return max_pool<int64_t, 1>(call, g, exec->stream);
+    if (dtype == MASCON_DTYPE_I32) return max_pool<int32_t, 1>(call, g, exec->stream);
+    if (dtype == MASCON_DTYPE_U8) return max_pool<uint8_t, 1>(call, g, exec->stream);
     return dispatch_float(dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
-        if (width_of<T>(call, g) == 1) return max_pool<T, float, 1>(call, g, exec->stream);
-        return max_pool<T, float, pack_of<T>()>(call, g, exec->stream);
+        if (width_of<T>(call, g) == 1) return max_pool<T, 1>(call, g, exec->stream);
+        return max_pool<T, pack_of<T>()>(call, g, exec->stream);
     });
 }
 
@@ -358,11 +360,7 @@ int wish(const mascon_call *call, mascon_wish *w) {
     uint8_t order = order_of(x);
     if (x->shape[2] == 1 && x->shape[3] == 1 && x->contiguous) order = MASCON_WISH_NHWC;
     w->src[0] = w->src[1] = w->dst[0] = w->dst[1] = order;
-    return is_device_float(SRC(call, 0)->dtype) && fits(call);
-}
-
-int max_wish(const mascon_call *call, mascon_wish *w) {
-    return wish(call, w) || (SRC(call, 0)->dtype != MASCON_DTYPE_F64 && fits(call));
+    return fits(call);
 }
 
 }  // namespace
@@ -370,7 +368,7 @@ int max_wish(const mascon_call *call, mascon_wish *w) {
 
 using namespace mascon;
 
-MASCON_KERNEL(max_pool2d, max_wish, NULL, max_run);
+MASCON_KERNEL(max_pool2d, wish, NULL, max_run);
 MASCON_KERNEL(max_pool2d_bwd, wish, NULL, max_bwd_run);
 MASCON_KERNEL(avg_pool2d, wish, NULL, mean_run);
 MASCON_KERNEL(avg_pool2d_bwd, wish, NULL, mean_run);

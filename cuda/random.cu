@@ -42,7 +42,8 @@ __device__ __forceinline__ void write_four(const walk<1> &w, T *y, int64_t block
 
 /* Uniform in from..to, to itself left out: 24 bits of a word, or of float64 53 bits of two. */
 template <class T>
-__global__ void uniform_kernel(walk<1> w, random_key key, double from, double to, T *y) {
+__global__ void uniform_kernel(walk<1> w, live<random_key> random, double from, double to, T *y) {
+    const random_key key = random.now();
     const int64_t blocks = (w.numel + 3) / 4;
     for (int64_t block = first_index(); block < blocks; block += grid_step()) {
         double v[4];
@@ -77,7 +78,9 @@ __device__ __forceinline__ void two_normals(uint32_t first, uint32_t second, dou
 }
 
 template <class T>
-__global__ void normal_kernel(walk<1> w, random_key key, double mean, double deviation, T *y) {
+__global__ void normal_kernel(walk<1> w, live<random_key> random, double mean, double deviation,
+                              T *y) {
+    const random_key key = random.now();
     const int64_t blocks = (w.numel + 3) / 4;
     for (int64_t block = first_index(); block < blocks; block += grid_step()) {
         const uint4 word = philox(key, (uint64_t)block);
@@ -104,7 +107,9 @@ __device__ __forceinline__ uint64_t below(const random_key &key, uint64_t i, uin
     return high_product(i % 2 ? two_words(word.z, word.w) : two_words(word.x, word.y), n);
 }
 
-__global__ void randint_kernel(walk<1> w, random_key key, int64_t low, uint64_t n, any_elements y) {
+__global__ void randint_kernel(walk<1> w, live<random_key> random, int64_t low, uint64_t n,
+                               any_elements y) {
+    const random_key key = random.now();
     for (int64_t i = first_index(); i < w.numel; i += grid_step()) {
         int64_t at[1];
         w.offsets(i, at);
@@ -124,7 +129,8 @@ __global__ void randint_kernel(walk<1> w, random_key key, int64_t low, uint64_t 
  */
 
 /* first {n}, next {n}: the lists; first was filled with -1. */
-__global__ void list_steps(random_key key, int64_t n, int64_t *first, int64_t *next) {
+__global__ void list_steps(live<random_key> random, int64_t n, int64_t *first, int64_t *next) {
+    const random_key key = random.now();
     for (int64_t i = first_index() + 1; i < n; i += grid_step()) {
         const int64_t target = (int64_t)below(key, (uint64_t)i, (uint64_t)i + 1);
         next[i] = (int64_t)atomicExch((unsigned long long *)&first[target], (unsigned long long)i);
@@ -142,8 +148,9 @@ __device__ __forceinline__ int64_t step_after(const int64_t *first, const int64_
 }
 
 /* y {n} */
-__global__ void follow_steps(random_key key, int64_t n, const int64_t *first, const int64_t *next,
-                             int64_t base, int64_t *y, int64_t stride) {
+__global__ void follow_steps(live<random_key> random, int64_t n, const int64_t *first,
+                             const int64_t *next, int64_t base, int64_t *y, int64_t stride) {
+    const random_key key = random.now();
     for (int64_t i = first_index(); i < n; i += grid_step()) {
         int64_t p = i ? (int64_t)below(key, (uint64_t)i, (uint64_t)i + 1) : 0;
         for (int64_t j = step_after(first, next, p, i); j >= 0; j = step_after(first, next, p, p)) {
@@ -155,30 +162,25 @@ __global__ void follow_steps(random_key key, int64_t n, const int64_t *first, co
 
 /* ---- Running ---- */
 
-template <class F>
-mascon_status dispatch_real(int32_t dtype, F f) {
-    return dtype == MASCON_DTYPE_F64 ? f(tag<double>()) : dispatch_float(dtype, f);
-}
-
 mascon_status uniform(mascon_call *call, mascon_exec *exec) {
     const mascon_view *y = DST(call, 0);
     const walk<1> w = walk_of(plan_of<1>({y}), true);
-    return dispatch_real(y->dtype, [&](auto t) {
+    return dispatch_float(y->dtype, [&](auto t) {
         typedef typename decltype(t)::type T;
         return launch(uniform_kernel<T>, blocks_for((w.numel + 3) / 4, THREADS, y->device), THREADS,
-                      0, exec->stream, w, random_of(call), call->attr[0], call->attr[1],
-                      (T *)y->data);
+                      0, exec->stream, w, live_of(exec, random_of(call)), call->attr[0],
+                      call->attr[1], (T *)y->data);
     });
 }
 
 mascon_status normal(mascon_call *call, mascon_exec *exec) {
     const mascon_view *y = DST(call, 0);
     const walk<1> w = walk_of(plan_of<1>({y}), true);
-    return dispatch_real(y->dtype, [&](auto t) {
+    return dispatch_float(y->dtype, [&](auto t) {
         typedef typename decltype(t)::type T;
         return launch(normal_kernel<T>, blocks_for((w.numel + 3) / 4, THREADS, y->device), THREADS,
-                      0, exec->stream, w, random_of(call), call->attr[0], call->attr[1],
-                      (T *)y->data);
+                      0, exec->stream, w, live_of(exec, random_of(call)), call->attr[0],
+                      call->attr[1], (T *)y->data);
     });
 }
 
@@ -188,7 +190,7 @@ mascon_status randint(mascon_call *call, mascon_exec *exec) {
     const uint64_t n = (uint64_t)((int64_t)call->attr[1] - low) + 1;
     const walk<1> w = walk_of(plan_of<1>({y}), true);
     return launch(randint_kernel, walk_blocks(w, y->device), THREADS, 0, exec->stream, w,
-                  random_of(call), low, n, any_of(y));
+                  live_of(exec, random_of(call)), low, n, any_of(y));
 }
 
 size_t randperm_workspace(const mascon_call *call) {
@@ -202,16 +204,16 @@ mascon_status randperm(mascon_call *call, mascon_exec *exec) {
     int64_t *first = (int64_t *)exec->workspace, *next = first + n;
     if (n == 0) return MASCON_OK;
     CUDA_TRY(memset_async(first, 0xff, (size_t)n * sizeof(int64_t), (cudaStream_t)exec->stream));
-    MASCON_TRY(
-        launch(list_steps, blocks, THREADS, 0, exec->stream, random_of(call), n, first, next));
-    return launch(follow_steps, blocks, THREADS, 0, exec->stream, random_of(call), n,
+    MASCON_TRY(launch(list_steps, blocks, THREADS, 0, exec->stream, live_of(exec, random_of(call)),
+                      n, first, next));
+    return launch(follow_steps, blocks, THREADS, 0, exec->stream, live_of(exec, random_of(call)), n,
                   (const int64_t *)first, (const int64_t *)next, (int64_t)call->attr[1],
                   (int64_t *)y->data, y->stride[0]);
 }
 
 }  // namespace
 
-MASCON_KERNEL(uniform, nullptr, nullptr, uniform);
-MASCON_KERNEL(normal, nullptr, nullptr, normal);
-MASCON_KERNEL(randint, nullptr, nullptr, randint);
-MASCON_KERNEL(randperm, nullptr, randperm_workspace, randperm);
+MASCON_KERNEL_LIVE(uniform, nullptr, nullptr, uniform, random_of);
+MASCON_KERNEL_LIVE(normal, nullptr, nullptr, normal, random_of);
+MASCON_KERNEL_LIVE(randint, nullptr, nullptr, randint, random_of);
+MASCON_KERNEL_LIVE(randperm, nullptr, randperm_workspace, randperm, random_of);

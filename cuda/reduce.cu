@@ -1,7 +1,7 @@
 /* reduce.cu: sum mean var std logsumexp norm prod any all, and the gradient of prod.
  *
- * x has any strides, y is row-major. Packs of floating elements are added in float, packs to each other in
- * double; whole numbers in 64 bits with wrap-around. reduce.cuh has the kernels.
+ * x has any strides, y is row-major. Packs of floating elements are added in their own arithmetic, packs to
+ * each other in double; whole numbers in 64 bits with wrap-around. reduce.cuh has the kernels.
  */
 #include "cuda/element.cuh"
 #include "cuda/reduce.cuh"
@@ -15,34 +15,34 @@ enum { PLAIN, SIZE, SQUARE, POWER, COUNT };
 template <class T>
 struct sums {
     using element = T;
-    using value = float;
+    using value = compute_of<T>;
     using State = double; /* of the sums of packs */
     static constexpr bool packs = true;
     T *y;
     int what;
-    float power;
+    value power;
     double divisor;
     int root; /* 1: the square root, 2: the 1 / power-th power */
 
     __device__ State start() const { return 0; }
-    __device__ float load(const T *x, int64_t i) const { return to_float(x[i]); }
-    __device__ float taken(float v) const {
+    __device__ value load(const T *x, int64_t i) const { return to_real(x[i]); }
+    __device__ value taken(value v) const {
         switch (what) {
             case PLAIN:
                 return v;
             case SIZE:
-                return fabsf(v);
+                return fabs(v);
             case SQUARE:
                 return v * v;
             case POWER:
-                return powf(fabsf(v), power);
+                return pow(fabs(v), power);
             default:
-                return v != 0 ? 1.0f : 0.0f;
+                return v != 0 ? 1 : 0;
         }
     }
     template <int N>
-    __device__ void add(State &s, const float (&v)[N], int64_t) const {
-        float sum = taken(v[0]);
+    __device__ void add(State &s, const value (&v)[N], int64_t) const {
+        value sum = taken(v[0]);
 #pragma unroll
         for (int k = 1; k < N; k++) sum += taken(v[k]);
         s += (double)sum;
@@ -50,7 +50,7 @@ struct sums {
     __device__ State combine(State a, State b) const { return a + b; }
     __device__ void finish(State s, int64_t o) const {
         const double v = root == 1 ? sqrt(s) : root == 2 ? pow(s, 1 / (double)power) : s / divisor;
-        y[o] = from_float<T>((float)v);
+        y[o] = from_real<T>((value)v);
     }
 };
 
@@ -58,111 +58,96 @@ struct sums {
 template <class T>
 struct extreme_size {
     using element = T;
-    using value = float;
-    using State = float;
+    using value = compute_of<T>;
+    using State = value;
     static constexpr bool packs = true;
     T *y;
     int largest, empty;
 
-    __device__ State start() const { return largest ? 0.0f : INFINITY; }
-    __device__ float load(const T *x, int64_t i) const { return to_float(x[i]); }
+    __device__ State start() const { return largest ? (State)0 : (State)INFINITY; }
+    __device__ value load(const T *x, int64_t i) const { return to_real(x[i]); }
     template <int N>
-    __device__ void add(State &s, const float (&v)[N], int64_t) const {
+    __device__ void add(State &s, const value (&v)[N], int64_t) const {
 #pragma unroll
-        for (int k = 0; k < N; k++) s = combine(s, fabsf(v[k]));
+        for (int k = 0; k < N; k++) s = combine(s, fabs(v[k]));
     }
     __device__ State combine(State a, State b) const {
         if (a != a) return a;
         return b != b || (largest ? b > a : b < a) ? b : a;
     }
-    __device__ void finish(State s, int64_t o) const { y[o] = from_float<T>(empty ? 0.0f : s); }
+    __device__ void finish(State s, int64_t o) const { y[o] = from_real<T>(empty ? 0 : s); }
 };
 
 template <class T>
 struct variances {
     using element = T;
-    using value = float;
-    using State = moments;
+    using value = compute_of<T>;
+    using State = moments<value>;
     static constexpr bool packs = true;
     T *y;
     double freedom;
     int root;
 
     __device__ State start() const { return {0, 0, 0}; }
-    __device__ float load(const T *x, int64_t i) const { return to_float(x[i]); }
+    __device__ value load(const T *x, int64_t i) const { return to_real(x[i]); }
     template <int N>
-    __device__ void add(State &s, const float (&v)[N], int64_t) const {
-        float mean = 0, squares = 0;
+    __device__ void add(State &s, const value (&v)[N], int64_t) const {
+        value mean = 0, squares = 0;
 #pragma unroll
         for (int k = 0; k < N; k++) mean += v[k];
-        mean *= 1.0f / N;
+        mean *= (value)1 / N;
 #pragma unroll
         for (int k = 0; N > 1 && k < N; k++) squares += (v[k] - mean) * (v[k] - mean);
-        s = join_moments(s, {(float)N, mean, squares});
+        s = join_moments(s, State{(value)N, mean, squares});
     }
     __device__ State combine(const State &a, const State &b) const { return join_moments(a, b); }
     __device__ void finish(const State &s, int64_t o) const {
-        const float v = (float)((double)s.squares / freedom);
-        y[o] = from_float<T>(root ? sqrtf(v) : v);
+        const value v = (value)((double)s.squares / freedom);
+        y[o] = from_real<T>(root ? sqrt(v) : v);
     }
-};
-
-/* The largest element and the sum of exp(element - largest). */
-struct exponentials {
-    float top, sum;
 };
 
 template <class T>
 struct logsumexps {
     using element = T;
-    using value = float;
-    using State = exponentials;
+    using value = compute_of<T>;
+    using State = exponentials<value>;
     static constexpr bool packs = true;
     T *y;
 
     __device__ State start() const { return {-INFINITY, 0}; }
-    __device__ float load(const T *x, int64_t i) const { return to_float(x[i]); }
+    __device__ value load(const T *x, int64_t i) const { return to_real(x[i]); }
     template <int N>
-    __device__ void add(State &s, const float (&v)[N], int64_t) const {
+    __device__ void add(State &s, const value (&v)[N], int64_t) const {
 #pragma unroll
-        for (int k = 0; k < N; k++) {
-            if (v[k] > s.top) {
-                s.sum = s.sum * expf(s.top - v[k]) + 1;
-                s.top = v[k];
-            } else {
-                s.sum += v[k] == s.top ? 1 : expf(v[k] - s.top);
-            }
-        }
+        for (int k = 0; k < N; k++) add_exponential(s, v[k]);
     }
     __device__ State combine(const State &a, const State &b) const {
-        if (a.top == b.top) return {a.top, a.sum + b.sum};
-        const bool first = a.top > b.top;
-        const State high = first ? a : b, low = first ? b : a;
-        return {high.top, high.sum + low.sum * expf(low.top - high.top)};
+        return join_exponentials(a, b);
     }
     __device__ void finish(const State &s, int64_t o) const {
-        const float v = s.sum != s.sum ? s.sum : isinf(s.top) ? s.top : s.top + logf(s.sum);
-        y[o] = from_float<T>(v);
+        const value v = s.sum != s.sum ? s.sum : isinf(s.top) ? s.top : s.top + log(s.sum);
+        y[o] = from_real<T>(v);
     }
 };
 
 template <class T>
 struct products {
     using element = T;
-    using value = float;
+    using value = compute_of<T>;
     using State = double;
     static constexpr bool packs = true;
     T *y;
 
     __device__ State start() const { return 1; }
-    __device__ float load(const T *x, int64_t i) const { return to_float(x[i]); }
+    __device__ value load(const T *x, int64_t i) const { return to_real(x[i]); }
     template <int N>
-    __device__ void add(State &s, const float (&v)[N], int64_t) const {
+    __device__ void add(State &s, const value (&v)[N], int64_t) const {
 #pragma unroll
         for (int k = 0; k < N; k++) s *= (double)v[k];
     }
     __device__ State combine(State a, State b) const { return a * b; }
-    __device__ void finish(State s, int64_t o) const { y[o] = from_float<T>((float)s); }
+    __device__ void finish(State s, int64_t o) const { y[o] = from_real<T>((value)s); }
 };
 
 /* Whole numbers and truth values of any dtype; strides are in bytes. */
@@ -223,15 +208,15 @@ reduction plan_of(const mascon_call *call) {
     uint8_t reduce[MASCON_MAX_DIMS];
     reduced_dims(call, x, dims_slot(call->op), is_listed(call->op), reduce);
     reduction r = plan_reduction(x, DST(call, 0), reduce, 0);
-    const int bytes = (int)mascon_dtype_size(x->dtype), packs = is_device_float(x->dtype) &&
+    const int bytes = (int)mascon_dtype_size(x->dtype), packs = masconI_is_float(x->dtype) &&
                                                                 call->op != MASCON_OP_any &&
                                                                 call->op != MASCON_OP_all;
     cut_reduction(&r, x, bytes, packs);
     return r;
 }
 
-/* No state is larger than 16 bytes. */
-size_t workspace(const mascon_call *call) { return reduction_workspace<double[2]>(plan_of(call)); }
+/* No state is larger than 24 bytes. */
+size_t workspace(const mascon_call *call) { return reduction_workspace<double[3]>(plan_of(call)); }
 
 mascon_status run_whole(mascon_call *call, mascon_exec *exec, reduction *r, int what) {
     const mascon_view *x = SRC(call, 0);
@@ -253,7 +238,7 @@ mascon_status run_sums(const mascon_call *call, const reduction &r, void *stream
             return run_reduction(r, SRC(call, 0), extreme, stream);
         }
         op.what = p == 0 ? COUNT : p == 1 ? SIZE : p == 2 ? SQUARE : POWER;
-        op.power = (float)p;
+        op.power = (compute_of<T>)p;
         op.root = p == 0 || p == 1 ? 0 : p == 2 ? 1 : 2;
     }
     return run_reduction(r, SRC(call, 0), op, stream);
@@ -272,7 +257,7 @@ mascon_status run(mascon_call *call, mascon_exec *exec) {
     r.partial = exec->workspace;
     if (call->op == MASCON_OP_any) return run_whole(call, exec, &r, SOME);
     if (call->op == MASCON_OP_all) return run_whole(call, exec, &r, EVERY);
-    if (!is_device_float(x->dtype)) {
+    if (!masconI_is_float(x->dtype)) {
         return run_whole(call, exec, &r, call->op == MASCON_OP_prod ? WHOLE_PRODUCT : WHOLE_SUM);
     }
     return dispatch_float(x->dtype, [&](auto tag) {
@@ -292,10 +277,9 @@ mascon_status run(mascon_call *call, mascon_exec *exec) {
 }
 
 int wish(const mascon_call *call, mascon_wish *w) {
-    const int32_t dtype = SRC(call, 0)->dtype;
+    (void)call;
     w->dst[0] = MASCON_WISH_ROW;
-    if (call->op == MASCON_OP_any || call->op == MASCON_OP_all) return 1;
-    return dtype != MASCON_DTYPE_F64;
+    return 1;
 }
 
 /* ---- The gradient of prod ---- */
@@ -315,7 +299,8 @@ __global__ void prod_gradient(const T *dy, const T *x, T *dx, const __grid_const
     const int64_t first = o < r.outputs ? axes_offset(r.kept, r.kept.stride, o, r.narrow) : 0;
     factors f = {1, 0};
     for (int64_t i = thread; i < count; i += r.group) {
-        const float v = to_float(x[first + axes_offset(r.inner, r.inner.stride, i, r.narrow)]);
+        const compute_of<T> v =
+            to_real(x[first + axes_offset(r.inner, r.inner.stride, i, r.narrow)]);
         if (v == 0) {
             f.zeros++;
         } else {
@@ -325,10 +310,10 @@ __global__ void prod_gradient(const T *dy, const T *x, T *dx, const __grid_const
     f = group_reduce(f, r.group, [](const factors &a, const factors &b) {
         return factors{a.product * b.product, a.zeros + b.zeros};
     });
-    const double gradient = count ? (double)to_float(dy[o]) : 0;
+    const double gradient = count ? (double)to_real(dy[o]) : 0;
     for (int64_t i = thread; i < count; i += r.group) {
         const int64_t at = first + axes_offset(r.inner, r.inner.stride, i, r.narrow);
-        const double v = (double)to_float(x[at]);
+        const double v = (double)to_real(x[at]);
         double others = 0;
         if (f.zeros == 0) {
             others = f.product / v;
@@ -337,7 +322,7 @@ __global__ void prod_gradient(const T *dy, const T *x, T *dx, const __grid_const
         } else if (f.zeros == 1 || !whole) { /* a 0 is among them; NaN and infinities live on */
             others = 0 * (v == 0 ? f.product : f.product / v);
         }
-        dx[at] = from_float<T>((float)(gradient * others));
+        dx[at] = from_real<T>((compute_of<T>)(gradient * others));
     }
 }
 
@@ -358,8 +343,9 @@ mascon_status prod_bwd_run(mascon_call *call, mascon_exec *exec) {
 }
 
 int prod_bwd_wish(const mascon_call *call, mascon_wish *w) {
+    (void)call;
     w->src[0] = w->src[1] = w->dst[0] = MASCON_WISH_ROW;
-    return is_device_float(SRC(call, 1)->dtype);
+    return 1;
 }
 
 }  // namespace

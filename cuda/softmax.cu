@@ -18,28 +18,6 @@ struct lines {
     int logarithm;
 };
 
-/* The largest element and the sum of exp(element - largest). As the sum of an infinite largest one is
- * taken to be NaN, so is every result. */
-struct exponentials {
-    float top, sum;
-};
-
-__device__ inline exponentials join(const exponentials &a, const exponentials &b) {
-    if (a.top == b.top) return {a.top, a.sum + b.sum};
-    const bool first = a.top > b.top;
-    const exponentials high = first ? a : b, low = first ? b : a;
-    return {high.top, high.sum + low.sum * expf(low.top - high.top)};
-}
-
-__device__ inline void add(exponentials &s, float v) {
-    if (v > s.top) {
-        s.sum = s.sum * expf(s.top - v) + 1;
-        s.top = v;
-    } else {
-        s.sum += v == s.top ? 1 : expf(v - s.top);
-    }
-}
-
 /* The line of this thread's group: its first element, and how many elements it has (0: none). */
 __device__ inline int64_t line_of(const lines &l, int64_t *length) {
     const int64_t i = (int64_t)blockIdx.x * (threads / l.group) + threadIdx.x / l.group;
@@ -49,37 +27,41 @@ __device__ inline int64_t line_of(const lines &l, int64_t *length) {
 
 template <class T>
 __global__ void forward(const T *x, T *y, const lines l) {
+    typedef compute_of<T> C;
     const int thread = (int)threadIdx.x % l.group;
     int64_t length;
     const int64_t first = line_of(l, &length);
-    exponentials s = {-INFINITY, 0};
-    for (int64_t i = thread; i < length; i += l.group) add(s, to_float(x[first + i * l.inner]));
-    s = group_reduce(s, l.group, join);
-    if (isinf(s.top)) s.sum = NAN;
-    const float whole = logf(s.sum), share = 1 / s.sum;
+    exponentials<C> s = {-INFINITY, 0};
+    for (int64_t i = thread; i < length; i += l.group) {
+        add_exponential(s, to_real(x[first + i * l.inner]));
+    }
+    s = group_reduce(s, l.group, join_exponentials_of());
+    if (isinf(s.top)) s.sum = NAN; /* then so is every result */
+    const C whole = log(s.sum), share = 1 / s.sum;
     for (int64_t i = thread; i < length; i += l.group) {
         const int64_t at = first + i * l.inner;
-        const float v = to_float(x[at]) - s.top;
-        y[at] = from_float<T>(l.logarithm ? v - whole : expf(v) * share);
+        const C v = to_real(x[at]) - s.top;
+        y[at] = from_real<T>(l.logarithm ? v - whole : exp(v) * share);
     }
 }
 
 /* softmax: dx = y * (dy - sum(dy * y)); log_softmax: dx = dy - exp(y) * sum(dy) */
 template <class T>
 __global__ void backward(const T *dy, const T *y, T *dx, const lines l) {
+    typedef compute_of<T> C;
     const int thread = (int)threadIdx.x % l.group;
     int64_t length;
     const int64_t first = line_of(l, &length);
-    float sum = 0;
+    C sum = 0;
     for (int64_t i = thread; i < length; i += l.group) {
         const int64_t at = first + i * l.inner;
-        sum += l.logarithm ? to_float(dy[at]) : to_float(dy[at]) * to_float(y[at]);
+        sum += l.logarithm ? to_real(dy[at]) : to_real(dy[at]) * to_real(y[at]);
     }
-    sum = group_reduce(sum, l.group, add_float());
+    sum = group_reduce(sum, l.group, add_op());
     for (int64_t i = thread; i < length; i += l.group) {
         const int64_t at = first + i * l.inner;
-        const float g = to_float(dy[at]), v = to_float(y[at]);
-        dx[at] = from_float<T>(l.logarithm ? g - expf(v) * sum : v * (g - sum));
+        const C g = to_real(dy[at]), v = to_real(y[at]);
+        dx[at] = from_real<T>(l.logarithm ? g - exp(v) * sum : v * (g - sum));
     }
 }
 
@@ -121,7 +103,6 @@ mascon_status run(mascon_call *call, mascon_exec *exec) {
 }
 
 int wish(const mascon_call *call, mascon_wish *w) {
-    if (!is_device_float(SRC(call, 0)->dtype)) return 0;
     const uint8_t order = order_of(SRC(call, call->n_src - 1)); /* of x, or of y */
     w->src[0] = w->src[1] = w->dst[0] = order;
     return 1;

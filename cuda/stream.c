@@ -1,8 +1,8 @@
 /* stream.c: the devices: their streams, limits and state.
  *
- * Each device has one stream for kernels, one for copies ahead of their use and one for reading values. A
- * device's state is made when it is first used and lives as long as the process: the driver may be gone
- * before the last tensor.
+ * Each device has one stream for kernels, one for copies ahead of their use, one for reading values and one
+ * for captures (graph.c). A device's state is made when it is first used and lives as long as the process:
+ * the driver may be gone before the last tensor.
  *
  * Reading a value (a loss) must not wait for what was given to the device after it (its backward pass).
  * So behind each call that computes a single value an event is recorded, and the last few are kept: the
@@ -21,7 +21,7 @@ enum { MAX_DEVICES = 16 };
 static struct {
     pthread_once_t once;
     int32_t count;
-    char why[160];
+    char why[480];
 } found = {.once = PTHREAD_ONCE_INIT};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -66,6 +66,13 @@ static void look(void) {
     } else if (count == 0) {
         strcpy(found.why, "no CUDA device found");
     }
+    if (count > 0) {
+        const char *why = cuda->open_libraries();
+        if (why) {
+            snprintf(found.why, sizeof found.why, "%s", why);
+            count = 0;
+        }
+    }
     found.count = count < MAX_DEVICES ? count : MAX_DEVICES;
 }
 
@@ -85,6 +92,7 @@ static mascon_status ask(int *value, enum cudaDeviceAttr which, int index) {
 static void close_half(masconG_device *d) {
     if (d->bounce) cuda->free_host(d->bounce);
     if (d->report) cuda->free_host(d->report);
+    if (d->captures) cuda->stream_destroy(d->captures);
     if (d->reads) cuda->stream_destroy(d->reads);
     if (d->copies) cuda->stream_destroy(d->copies);
     if (d->stream) cuda->stream_destroy(d->stream);
@@ -101,6 +109,7 @@ static mascon_status open_device(masconG_device *d, int index) {
     CUDA_TRY(stream_create_with_flags(&d->stream, cudaStreamNonBlocking));
     CUDA_TRY(stream_create_with_flags(&d->copies, cudaStreamNonBlocking));
     CUDA_TRY(stream_create_with_flags(&d->reads, cudaStreamNonBlocking));
+    CUDA_TRY(stream_create_with_flags(&d->captures, cudaStreamNonBlocking));
     CUDA_TRY(host_alloc(&d->bounce, MASCONG_BOUNCE, cudaHostAllocPortable));
     void *report;
     CUDA_TRY(
@@ -211,6 +220,7 @@ static mascon_status read_through(masconG_device *d, cudaEvent_t event, const vo
 mascon_status masconG_read(int32_t device, const mascon_tensor *t, void *out, size_t bytes) {
     masconG_device *d;
     int index = device & (MAX_DEVICES - 1);
+    MASCON_TRY(masconG_refuse_capture("reading a value"));
     MASCON_TRY(masconG_open(device, &d));
     if (bytes > MASCONG_BOUNCE) {
         return masconG_memory_copy(out, MASCON_DEVICE_CPU, mascon_see(t)->data, device, bytes);
@@ -224,6 +234,7 @@ mascon_status masconG_read(int32_t device, const mascon_tensor *t, void *out, si
 
 mascon_status masconG_synchronize(int32_t device) {
     masconG_device *d;
+    MASCON_TRY(masconG_refuse_capture("waiting for the device"));
     MASCON_TRY(masconG_open(device, &d));
     CUDA_TRY(stream_synchronize(d->copies));
     CUDA_TRY(stream_synchronize(d->reads));

@@ -18,17 +18,9 @@
 #include "cuda/api.h"
 #include "cuda/fake/emulate.h"
 #include "cuda/fake/fake.h"
+#include "cuda/fake/fake_state.h"
 
-struct fake_event {
-    uint64_t number; /* of all events: an address serves several, one after the other */
-    uint64_t asked = 0, done = 0; /* how often it was recorded, and how often that was reached */
-    struct fake_stream *stream = nullptr;
-};
-
-struct fake_stream {
-    int device = 0;
-    std::deque<std::function<cudaError_t()>> queue;
-};
+std::recursive_mutex fake_lock;
 
 namespace {
 
@@ -39,12 +31,13 @@ constexpr size_t SHARED_LIMIT = 48 << 10, SHARED_OPT_IN = 227 << 10;
 struct device {
     char *base = nullptr; /* its memory */
     size_t size = 0, used = 0, top = 0;
-    std::map<size_t, size_t> blocks; /* offset, bytes asked for */
+    std::map<size_t, size_t> blocks;    /* offset, bytes asked for */
+    std::map<size_t, uint64_t> numbers; /* offset, number of all blocks that ever were */
     fake_stream legacy;
     cudaError_t lost = cudaSuccess;
 };
 
-std::recursive_mutex lock;
+std::recursive_mutex &lock = fake_lock;
 device devices[MAX_DEVICES];
 int n_devices = -1;
 bool guard = true, late_pages;
@@ -134,15 +127,16 @@ cudaError_t enter(const char *name, int64_t &count) {
     static int64_t &count_ = calls[name];               \
     if (cudaError_t error_ = enter(name, count_)) return error_
 
-/* For calls that end the capture of a stream, or whose effect a replay would not repeat. */
+/* For calls that a capture forbids, or whose effect a replay would not repeat. */
 cudaError_t refuse(const char *name) {
     refused_call = name;
+    fake_spoil();
     return fail(cudaErrorStreamCaptureUnsupported);
 }
 
 #define ENTER_UNCAPTURED(name) \
     ENTER(name);               \
-    if (capturing) return refuse(name)
+    if (capturing || fake_forbids()) return refuse(name)
 
 /* ---- Memory ---- */
 
@@ -190,7 +184,9 @@ cudaError_t fake_malloc(void **out, size_t bytes) {
         at = b.first + padded(b.second);
     }
     if (at > d->size || d->size - at < padded(bytes)) return fail(cudaErrorMemoryAllocation);
+    static uint64_t made;
     d->blocks[at] = bytes;
+    d->numbers[at] = ++made;
     d->used += padded(bytes);
     if (at + padded(bytes) > d->top) d->top = at + padded(bytes);
     opening open;
@@ -212,6 +208,7 @@ cudaError_t fake_free(void *block) {
         auto at = d->blocks.find((size_t)(c - d->base));
         if (at == d->blocks.end()) break;
         d->used -= padded(at->second);
+        d->numbers.erase(at->first);
         d->blocks.erase(at);
         return error;
     }
@@ -303,12 +300,11 @@ cudaError_t reach(fake_event *e, uint64_t times) {
 
 bool is_event(fake_event *e, uint64_t number) { return events.count(e) && e->number == number; }
 
-cudaError_t enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
+cudaError_t enqueue(cudaStream_t stream, fake_task work, fake_needs needs = {nullptr, 0}) {
     fake_stream *s = stream_of(stream);
     if (!known(s) || s->device != current_device) return fail(cudaErrorInvalidResourceHandle);
-    s->queue.push_back(std::move(work));
-    if (s->queue.size() > QUEUE_LIMIT) return drain(s);
-    return cudaSuccess;
+    if (s->capture) return fake_capture_task(s, std::move(work), needs);
+    return fake_queue(s, std::move(work));
 }
 
 cudaError_t fake_memcpy_async(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind,
@@ -324,6 +320,11 @@ cudaError_t fake_memcpy_async(void *dst, const void *src, size_t bytes, cudaMemc
         return fail(cudaErrorInvalidValue);
     }
     if (capturing && (!from || !to)) return refuse("memcpy_async");
+    fake_stream *s = stream_of(stream);
+    if (known(s) && s->capture && (!from || !to)) {
+        return fake_spoil(s, "memcpy_async", cudaErrorStreamCaptureUnsupported);
+    }
+    const void *const both[] = {dst, src};
     if (!from && !late_pages &&
         !is_pinned(src, bytes)) { /* what is not page-locked is read before the call ends */
         auto staged = std::make_shared<std::vector<char>>(static_cast<const char *>(src),
@@ -333,10 +334,11 @@ cudaError_t fake_memcpy_async(void *dst, const void *src, size_t bytes, cudaMemc
             return cudaSuccess;
         });
     }
-    cudaError_t error = enqueue(stream, [dst, src, bytes]() {
+    auto move = [dst, src, bytes]() {
         std::memmove(dst, src, bytes);
         return cudaSuccess;
-    });
+    };
+    cudaError_t error = enqueue(stream, move, {both, 2});
     /* and written before the call ends */
     if (error == cudaSuccess && !to && !is_pinned(dst, bytes)) return drain(stream_of(stream));
     return error;
@@ -346,10 +348,12 @@ cudaError_t fake_memset_async(void *dst, int byte, size_t bytes, cudaStream_t st
     ENTER("memset_async");
     if (bytes == 0) return cudaSuccess;
     if (device_of(dst, bytes) < 0) return fail(cudaErrorInvalidValue);
-    return enqueue(stream, [dst, byte, bytes]() {
+    auto set = [dst, byte, bytes]() {
         std::memset(dst, byte, bytes);
         return cudaSuccess;
-    });
+    };
+    const void *const one[] = {dst};
+    return enqueue(stream, set, {one, 1});
 }
 
 /* ---- Streams and events ---- */
@@ -367,6 +371,7 @@ cudaError_t fake_stream_destroy(cudaStream_t stream) {
     ENTER_UNCAPTURED("stream_destroy");
     fake_stream *s = reinterpret_cast<fake_stream *>(stream);
     if (!streams.count(s)) return fail(cudaErrorInvalidResourceHandle);
+    if (s->capture) return fake_spoil(s, "stream_destroy", cudaErrorStreamCaptureUnsupported);
     drain(s);
     for (fake_event *e : events) {
         if (e->stream == s) e->stream = nullptr;
@@ -380,11 +385,13 @@ cudaError_t fake_stream_synchronize(cudaStream_t stream) {
     ENTER_UNCAPTURED("stream_synchronize");
     fake_stream *s = stream_of(stream);
     if (!known(s)) return fail(cudaErrorInvalidResourceHandle);
+    if (s->capture) return fake_spoil(s, "stream_synchronize", cudaErrorStreamCaptureUnsupported);
     return drain(s);
 }
 
 cudaError_t fake_device_synchronize() {
     ENTER_UNCAPTURED("device_synchronize");
+    if (fake_captures_on(current_device)) return refuse("device_synchronize");
     return drain_device(current_device);
 }
 
@@ -392,6 +399,13 @@ cudaError_t fake_stream_wait_event(cudaStream_t stream, cudaEvent_t event, unsig
     ENTER("stream_wait_event");
     fake_event *e = reinterpret_cast<fake_event *>(event);
     if (!events.count(e)) return fail(cudaErrorInvalidResourceHandle);
+    fake_stream *s = stream_of(stream);
+    if (known(s) && s->capture) {
+        if (e->captured == fake_capture_number(s)) return cudaSuccess; /* in its order anyway */
+        return fake_spoil(s, "stream_wait_event", cudaErrorStreamCaptureIsolation);
+    }
+    /* the stream would join the capture: legal, and nothing here does it */
+    if (e->captured) return fail(cudaErrorNotSupported);
     uint64_t times = e->asked, number = e->number;
     return enqueue(stream, [e, times, number]() {
         return is_event(e, number) ? reach(e, times) : cudaSuccess;
@@ -423,6 +437,9 @@ cudaError_t fake_event_record(cudaEvent_t event, cudaStream_t stream) {
     fake_event *e = reinterpret_cast<fake_event *>(event);
     if (!events.count(e)) return fail(cudaErrorInvalidResourceHandle);
     fake_stream *s = stream_of(stream);
+    if (!known(s)) return fail(cudaErrorInvalidResourceHandle);
+    e->captured = fake_capture_number(s);
+    if (e->captured) return cudaSuccess;
     if (e->stream && e->stream != s) reach(e, e->asked);
     uint64_t times = ++e->asked, number = e->number;
     e->stream = s;
@@ -436,6 +453,7 @@ cudaError_t fake_event_query(cudaEvent_t event) {
     ENTER_UNCAPTURED("event_query");
     fake_event *e = reinterpret_cast<fake_event *>(event);
     if (!events.count(e)) return fail(cudaErrorInvalidResourceHandle);
+    if (e->captured) return fail(cudaErrorCapturedEvent);
     return e->done == e->asked ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -443,6 +461,7 @@ cudaError_t fake_event_synchronize(cudaEvent_t event) {
     ENTER_UNCAPTURED("event_synchronize");
     fake_event *e = reinterpret_cast<fake_event *>(event);
     if (!events.count(e)) return fail(cudaErrorInvalidResourceHandle);
+    if (e->captured) return fail(cudaErrorCapturedEvent);
     return reach(e, e->asked);
 }
 
@@ -575,6 +594,7 @@ cudaError_t fake_version(int *version) {
 cuda_api make_table() {
     cuda_api a;
     std::memset(&a, 0, sizeof a);
+    a.open_libraries = [] { return (const char *)nullptr; };
     a.get_device_count = fake_get_device_count;
     a.set_device = fake_set_device;
     a.get_device = fake_get_device;
@@ -605,6 +625,7 @@ cuda_api make_table() {
     a.event_synchronize = fake_event_synchronize;
     a.launch_kernel = fake_launch_kernel;
     a.func_set_attribute = fake_func_set_attribute;
+    fake_fill_graphs(&a);
     if (fake_fill_blas) fake_fill_blas(&a);
     if (fake_fill_cudnn) fake_fill_cudnn(&a);
     return a;
@@ -622,7 +643,7 @@ const cuda_api *const cuda = &fake;
 namespace emulate {
 
 cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared, void *stream,
-                   std::function<void()> thread) {
+                   std::function<void()> thread, const void *const *pointers, int n_pointers) {
     ENTER("launch_kernel");
     uint64_t threads = (uint64_t)block.x * block.y * block.z;
     if (threads == 0 || threads > 1024 || block.x > 1024 || block.y > 1024 || block.z > 64 ||
@@ -636,15 +657,48 @@ cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared, voi
     }
     if (skips) return cudaSuccess;
     return enqueue(static_cast<cudaStream_t>(stream),
-                   [=]() { return run_grid(grid, block, shared, thread); });
+                   [=]() { return run_grid(grid, block, shared, thread); }, {pointers, n_pointers});
 }
 
 }  // namespace emulate
 
-cudaError_t fake_enqueue(cudaStream_t stream, std::function<cudaError_t()> work) {
+cudaError_t fake_enqueue(cudaStream_t stream, std::function<cudaError_t()> work,
+                         const std::vector<const void *> &needs) {
     std::lock_guard<std::recursive_mutex> guard_(lock);
     if (emulate::skips) return cudaSuccess;
-    return enqueue(stream, std::move(work));
+    return enqueue(stream, std::move(work), {needs.data(), (int)needs.size()});
+}
+
+bool fake_is_captured(cudaStream_t stream) {
+    std::lock_guard<std::recursive_mutex> guard_(lock);
+    return known(stream_of(stream)) && stream_of(stream)->capture;
+}
+
+/* ---- For fake_graph.cpp ---- */
+
+cudaError_t fake_enter(const char *name) { return enter(name, calls[name]); }
+
+cudaError_t fake_fail(cudaError_t error) { return fail(error); }
+
+cudaError_t fake_refuse(const char *name) { return refuse(name); }
+
+fake_stream *fake_find_stream(cudaStream_t stream) {
+    fake_stream *s = stream_of(stream);
+    return known(s) && s->device == current_device ? s : nullptr;
+}
+
+cudaError_t fake_queue(fake_stream *s, fake_task task) {
+    s->queue.push_back(std::move(task));
+    if (s->queue.size() > QUEUE_LIMIT) return drain(s);
+    return cudaSuccess;
+}
+
+uint64_t fake_block_number(const void *p) {
+    const int index = device_of(p, 1);
+    if (index < 0) return 0;
+    const device *d = &devices[index];
+    auto after = d->numbers.upper_bound((size_t)(static_cast<const char *>(p) - d->base));
+    return (--after)->second;
 }
 
 /* ---- For tests and the fakes of other libraries ---- */

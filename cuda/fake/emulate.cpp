@@ -61,6 +61,13 @@ void set_thread(int t) {
 
 /* ---- Switching ---- */
 
+void set_current(fiber *f) {
+    current = f;
+#ifdef MASCON_CUDA_WATCH
+    stack_low = f->stack;
+#endif
+}
+
 void fiber_main();
 
 #if defined(__x86_64__)
@@ -86,7 +93,7 @@ void prepare(fiber *f) {
 }
 
 void switch_to(fiber *from, fiber *to) {
-    current = to;
+    set_current(to);
     masconF_switch(&from->sp, to->sp);
 }
 #else
@@ -99,7 +106,7 @@ void prepare(fiber *f) {
 }
 
 void switch_to(fiber *from, fiber *to) {
-    current = to;
+    set_current(to);
     swapcontext(&from->context, &to->context);
 }
 #endif
@@ -178,6 +185,7 @@ int release_warp(int warp) {
     for (int i = 0; i < 32; i++) {
         if (released >> i & 1) threads[warp * 32 + i].at = READY;
     }
+    if (released) watch_warp(warp);
     return released != 0;
 }
 
@@ -190,6 +198,7 @@ int release_block() {
     for (int i = 0; i < total; i++) {
         if (threads[i].at == AT_BLOCK) threads[i].at = READY;
     }
+    watch_round();
     count_round ^= 1;
     counted[count_round] = 0;
     return waiting;
@@ -207,6 +216,7 @@ void abandon() {
 cudaError_t run_block() {
     started = 0;
     counted[0] = counted[1] = count_round = 0;
+    watch_block();
     while (started < total) {
         fiber *f = take_fiber();
         if (!f) return cudaErrorLaunchOutOfResources;
@@ -231,16 +241,19 @@ cudaError_t run_block() {
 
 }  // namespace
 
-void block_barrier() { wait(AT_BLOCK, 0); }
+void block_barrier(const source_line &at) {
+    watch_arrival(at);
+    wait(AT_BLOCK, 0);
+}
 void warp_barrier(unsigned mask) { wait(AT_WARP, mask); }
 unsigned lane() { return (unsigned)running_thread & 31; }
 void *lane_slot(unsigned i) { return slots[(running_thread & ~31) + (int)i]; }
 unsigned live_lanes() { return live_of(running_thread / 32); }
 
-int block_count(int value) {
+int block_count(int value, const source_line &at) {
     int round = count_round;
     counted[round] += value;
-    block_barrier();
+    block_barrier(at);
     return counted[round];
 }
 
@@ -254,6 +267,7 @@ cudaError_t run_grid(dim3 grid, dim3 block, size_t shared, const std::function<v
     now.block_dim = block;
     total = (int)(block.x * block.y * block.z);
     body = &thread;
+    watch_launch(dynamic, shared);
     for (unsigned z = 0; z < grid.z; z++) {
         for (unsigned y = 0; y < grid.y; y++) {
             for (unsigned x = 0; x < grid.x; x++) {
@@ -261,11 +275,14 @@ cudaError_t run_grid(dim3 grid, dim3 block, size_t shared, const std::function<v
                                       : make_uint3(x, y, z);
                 if (shared) std::memset(dynamic, 0xff, shared);
                 cudaError_t error = run_block();
-                if (error != cudaSuccess) return error;
+                if (error != cudaSuccess) {
+                    watch_end();
+                    return error;
+                }
             }
         }
     }
-    return cudaSuccess;
+    return watch_end() ? cudaSuccess : cudaErrorLaunchFailure;
 }
 
 }  // namespace emulate

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <type_traits>
 
 #undef __shared__
 #undef __global__
@@ -46,12 +47,30 @@ extern void *dynamic;  /* the block's dynamic shared memory */
 extern bool skips;     /* kernels are not run (MASCON_FAKE_SKIP) */
 extern bool backwards; /* the last thread and block go first (MASCON_FAKE_BACKWARDS) */
 
-/* Queues a grid whose every thread calls `thread`; kernel only identifies it. */
+/* Queues a grid whose every thread calls `thread`; kernel only identifies it. pointers: those among its
+ * arguments. */
 cudaError_t launch(const void *kernel, dim3 grid, dim3 block, size_t shared, void *stream,
-                   std::function<void()> thread);
+                   std::function<void()> thread, const void *const *pointers, int n_pointers);
+
+/* An argument where it is a pointer, else NULL. */
+template <class T>
+const void *pointer_in(const T &argument) {
+    if constexpr (std::is_pointer<T>::value) {
+        return (const void *)argument;
+    } else {
+        (void)argument;
+        return nullptr;
+    }
+}
+
+/* Where a barrier stands in the source. */
+struct source_line {
+    const char *file;
+    int line;
+};
 
 /* Waits for all threads of the block that still run. */
-void block_barrier();
+void block_barrier(const source_line &at);
 /* Waits for the lanes of mask that still run. */
 void warp_barrier(unsigned mask);
 /* Room of 16 bytes per lane for what a warp exchanges. */
@@ -59,10 +78,34 @@ void *lane_slot(unsigned lane);
 unsigned lane();
 unsigned live_lanes();
 /* Sums value over the block, between two barriers. */
-int block_count(int value);
+int block_count(int value, const source_line &at);
+
+/* watch.cpp: told of everything that orders accesses, in the library that looks for races. */
+#ifdef MASCON_CUDA_WATCH
+#define EMULATE_UNWATCHED __attribute__((no_sanitize_thread))
+extern char *stack_low;
+void watch_launch(const void *shared, size_t bytes);
+bool watch_end();
+void watch_block();
+void watch_arrival(const source_line &at);
+void watch_round();
+void watch_warp(int warp);
+void watch_atomic(const void *at, size_t bytes);
+void watch_fence();
+#else
+#define EMULATE_UNWATCHED
+inline void watch_launch(const void *, size_t) {}
+inline bool watch_end() { return true; }
+inline void watch_block() {}
+inline void watch_arrival(const source_line &) {}
+inline void watch_round() {}
+inline void watch_warp(int) {}
+inline void watch_atomic(const void *, size_t) {}
+inline void watch_fence() {}
+#endif
 
 template <class T>
-T exchange(unsigned mask, T value, unsigned from) {
+EMULATE_UNWATCHED T exchange(unsigned mask, T value, unsigned from) {
     static_assert(sizeof(T) <= 16, "a lane passes 16 bytes at most");
     std::memcpy(lane_slot(lane()), &value, sizeof value);
     warp_barrier(mask);
@@ -86,14 +129,24 @@ constexpr int warpSize = 32;
 
 /* ---- Barriers, shuffles and votes ---- */
 
-inline void __syncthreads() { emulate::block_barrier(); }
-inline int __syncthreads_count(int v) { return emulate::block_count(v != 0); }
-inline int __syncthreads_or(int v) { return emulate::block_count(v != 0) != 0; }
-inline int __syncthreads_and(int v) { return emulate::block_count(v == 0) == 0; }
+inline void __syncthreads(emulate::source_line at = {__builtin_FILE(), __builtin_LINE()}) {
+    emulate::block_barrier(at);
+}
+inline int __syncthreads_count(int v,
+                               emulate::source_line at = {__builtin_FILE(), __builtin_LINE()}) {
+    return emulate::block_count(v != 0, at);
+}
+inline int __syncthreads_or(int v, emulate::source_line at = {__builtin_FILE(), __builtin_LINE()}) {
+    return emulate::block_count(v != 0, at) != 0;
+}
+inline int __syncthreads_and(int v,
+                             emulate::source_line at = {__builtin_FILE(), __builtin_LINE()}) {
+    return emulate::block_count(v == 0, at) == 0;
+}
 inline void __syncwarp(unsigned mask = 0xffffffffu) { emulate::warp_barrier(mask); }
-inline void __threadfence() {}
+inline void __threadfence() { emulate::watch_fence(); }
 inline void __threadfence_block() {}
-inline void __threadfence_system() {}
+inline void __threadfence_system() { emulate::watch_fence(); }
 
 template <class T>
 T __shfl_sync(unsigned mask, T v, int from, int width = 32) {
@@ -119,7 +172,7 @@ T __shfl_up_sync(unsigned mask, T v, unsigned by, int width = 32) {
     return emulate::exchange(mask, v, from);
 }
 inline unsigned __activemask() { return emulate::live_lanes(); }
-inline unsigned __ballot_sync(unsigned mask, int v) {
+EMULATE_UNWATCHED inline unsigned __ballot_sync(unsigned mask, int v) {
     unsigned bits = 0, value = v != 0;
     std::memcpy(emulate::lane_slot(emulate::lane()), &value, sizeof value);
     emulate::warp_barrier(mask);
@@ -137,7 +190,8 @@ inline int __all_sync(unsigned mask, int v) { return __ballot_sync(mask, !v) == 
 /* ---- Atomics: one fiber runs at a time ---- */
 
 template <class T, class F>
-T emulate_update(T *at, F change) {
+EMULATE_UNWATCHED T emulate_update(T *at, F change) {
+    emulate::watch_atomic(at, sizeof *at);
     T old = *at;
     *at = change(old);
     return old;

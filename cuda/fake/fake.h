@@ -2,7 +2,8 @@
  *
  * Work is queued per stream and runs when somebody waits for it (or the queue is long), so a missing
  * wait shows. Device memory cannot be touched while host code runs, so a host that reads it faults.
- * Copies are checked against the blocks that were given out.
+ * Copies are checked against the blocks that were given out. A captured stream keeps its work, and graphs
+ * run it again (fake_graph.cpp).
  *
  * Environment: MASCON_FAKE_DEVICES (1), MASCON_FAKE_MEMORY (bytes of each device, 1073741824),
  * MASCON_FAKE_GUARD (1; 0 leaves device memory open to the host, for a debugger), MASCON_FAKE_SKIP (0; 1:
@@ -37,6 +38,8 @@ FAKE_API void masconF_skip(int32_t on);
 FAKE_API void masconF_capture(int32_t on);
 /* The last call that failed so since capturing was turned on; NULL: none. */
 FAKE_API const char *masconF_refused(void);
+/* Captures, graphs and executable graphs that live. */
+FAKE_API int64_t masconF_graphs(void);
 /* Queued tasks that have not run. */
 FAKE_API int64_t masconF_pending(void);
 /* Device bytes, page-locked bytes, streams and events that were not given back. */
@@ -57,9 +60,13 @@ void fake_fill_cudnn(struct cuda_api *table) __attribute__((weak));
 }
 
 #include <functional>
+#include <vector>
 
-/* Queues work that computes on device memory. */
-cudaError_t fake_enqueue(cudaStream_t stream, std::function<cudaError_t()> work);
+/* Queues work that computes on device memory, that of `needs` among it; in a capture it is kept. */
+cudaError_t fake_enqueue(cudaStream_t stream, std::function<cudaError_t()> work,
+                         const std::vector<const void *> &needs);
+/* Whether work of this stream is captured. */
+bool fake_is_captured(cudaStream_t stream);
 
 namespace emulate {
 cudaError_t run_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread);

@@ -3,8 +3,8 @@
  * Descriptors hold what was set and are read when a product is asked for. What cuBLASLt refuses is
  * refused: shapes that do not agree, leading dimensions that are too small, an algorithm of another
  * problem, too little workspace, addresses less aligned than was promised or outside of device memory.
- * The best algorithm is at times marked unsupported, some want workspace, and float32 has no bias
- * gradient, so that callers' other ways run as well.
+ * The best algorithm is at times marked unsupported, some want workspace, float32 has no bias
+ * gradient and float64 neither that nor a bias, so that callers' other ways run as well.
  */
 #include <map>
 #include <mutex>
@@ -57,6 +57,7 @@ struct handle : object {
 
 struct desc : object {
     desc() : object(DESC) {}
+    bool wide = false; /* computes in double */
     int32_t transa = CUBLAS_OP_N, transb = CUBLAS_OP_N;
     uint32_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
     void *bias = nullptr;
@@ -145,8 +146,12 @@ cublasStatus_t desc_create(cublasLtMatmulDesc_t *out, cublasComputeType_t comput
                            cudaDataType_t scale) {
     ENTER("blas_matmul_desc_create");
     INVALID_IF(!out);
-    REFUSE_IF(compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F, CUBLAS_STATUS_NOT_SUPPORTED);
-    *out = reinterpret_cast<cublasLtMatmulDesc_t>(new desc);
+    const bool wide = compute == CUBLAS_COMPUTE_64F && scale == CUDA_R_64F;
+    REFUSE_IF(!wide && (compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F),
+              CUBLAS_STATUS_NOT_SUPPORTED);
+    desc *made = new desc;
+    made->wide = wide;
+    *out = reinterpret_cast<cublasLtMatmulDesc_t>(made);
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -236,14 +241,18 @@ struct problem {
 };
 
 bool known(cudaDataType_t t, type *out) {
-    *out = t == CUDA_R_16BF ? library::BF16 : t == CUDA_R_16F ? library::F16 : library::F32;
-    return t == CUDA_R_32F || t == CUDA_R_16BF || t == CUDA_R_16F;
+    *out = t == CUDA_R_16BF  ? library::BF16
+           : t == CUDA_R_16F ? library::F16
+           : t == CUDA_R_64F ? library::F64
+                             : library::F32;
+    return t == CUDA_R_32F || t == CUDA_R_16BF || t == CUDA_R_16F || t == CUDA_R_64F;
 }
 
 cublasStatus_t describe(const desc *d, const layout *a, const layout *b, const layout *c,
                         const layout *r, problem *p) {
     INVALID_IF(!d || !a || !b || !c || !r);
     REFUSE_IF(!known(a->type, &p->element), CUBLAS_STATUS_NOT_SUPPORTED);
+    REFUSE_IF(d->wide != (p->element == library::F64), CUBLAS_STATUS_NOT_SUPPORTED);
     REFUSE_IF(a->type != b->type || a->type != c->type || a->type != r->type,
               CUBLAS_STATUS_NOT_SUPPORTED);
     const layout *all[] = {a, b, c, r};
@@ -275,11 +284,12 @@ cublasStatus_t describe(const desc *d, const layout *a, const layout *b, const l
             return CUBLAS_STATUS_SUCCESS;
         case CUBLASLT_EPILOGUE_BIAS:
             INVALID_IF(!d->bias);
-            return CUBLAS_STATUS_SUCCESS;
+            return d->wide ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS;
         case CUBLASLT_EPILOGUE_BGRADB:
             INVALID_IF(!d->bias);
-            return p->element == library::F32 || p->batch > 1 ? CUBLAS_STATUS_NOT_SUPPORTED
-                                                              : CUBLAS_STATUS_SUCCESS;
+            return d->wide || p->element == library::F32 || p->batch > 1
+                       ? CUBLAS_STATUS_NOT_SUPPORTED
+                       : CUBLAS_STATUS_SUCCESS;
         default:
             return CUBLAS_STATUS_NOT_SUPPORTED;
     }
@@ -332,21 +342,26 @@ void compute(const problem &p, const char *a, const char *b, char *d, void *vect
         void *di = d + (size_t)(i * p.step_d) * size;
         for (int64_t column = 0; column < p.n; column++) {
             for (int64_t row = 0; row < p.m; row++) {
-                float sum = 0;
+                double sum = 0;
                 for (int64_t k = 0; k < p.k; k++) {
-                    sum += library::get(t, ai, p.transa ? row * p.lda + k : k * p.lda + row) *
-                           library::get(t, bi, p.transb ? k * p.ldb + column : column * p.ldb + k);
+                    const double left =
+                        library::get(t, ai, p.transa ? row * p.lda + k : k * p.lda + row);
+                    const double right =
+                        library::get(t, bi, p.transb ? k * p.ldb + column : column * p.ldb + k);
+                    sum = library::kept(t, sum + library::kept(t, left * right));
                 }
-                if (p.epilogue == CUBLASLT_EPILOGUE_BIAS) sum += library::get(t, vector, row);
+                if (p.epilogue == CUBLASLT_EPILOGUE_BIAS)
+                    sum = library::kept(t, sum + library::get(t, vector, row));
                 library::set(t, di, column * p.ldd + row, sum);
             }
         }
     }
     if (p.epilogue != CUBLASLT_EPILOGUE_BGRADB) return;
     for (int64_t column = 0; column < p.n; column++) {
-        float sum = 0;
+        double sum = 0;
         for (int64_t k = 0; k < p.k; k++) {
-            sum += library::get(t, b, p.transb ? k * p.ldb + column : column * p.ldb + k);
+            sum = library::kept(
+                t, sum + library::get(t, b, p.transb ? k * p.ldb + column : column * p.ldb + k));
         }
         library::set(t, vector, column, sum);
     }
@@ -374,8 +389,11 @@ cublasStatus_t matmul(cublasLtHandle_t h, cublasLtMatmulDesc_t desc_, const void
     INVALID_IF(with.workspace && !fake_is_device(workspace, (size_t)with.workspace));
     INVALID_IF(misaligned(a, with.align[0]) || misaligned(b, with.align[1]) ||
                misaligned(d, with.align[3]));
-    REFUSE_IF(*static_cast<const float *>(alpha) != 1 || *static_cast<const float *>(beta) != 0,
-              CUBLAS_STATUS_NOT_SUPPORTED);
+    const bool plain =
+        p.element == library::F64
+            ? *static_cast<const double *>(alpha) == 1 && *static_cast<const double *>(beta) == 0
+            : *static_cast<const float *>(alpha) == 1 && *static_cast<const float *>(beta) == 0;
+    REFUSE_IF(!plain, CUBLAS_STATUS_NOT_SUPPORTED);
     void *vector = p.epilogue == CUBLASLT_EPILOGUE_DEFAULT ? nullptr : as<desc>(desc_, DESC)->bias;
     const int64_t length = p.epilogue == CUBLASLT_EPILOGUE_BIAS ? p.m : p.n;
     const size_t size = library::size_of(p.element);
@@ -389,12 +407,14 @@ cublasStatus_t matmul(cublasLtHandle_t h, cublasLtMatmulDesc_t desc_, const void
                    : p.epilogue == CUBLASLT_EPILOGUE_BGRADB ? "gemm_column_sum"
                                                             : "gemm");
     const size_t scratch = (size_t)with.workspace;
-    const cudaError_t error = fake_enqueue(stream, [=]() {
+    auto work = [=]() {
         if (scratch) std::memset(workspace, 0xff, scratch);
         compute(p, static_cast<const char *>(a), static_cast<const char *>(b),
                 static_cast<char *>(d), vector);
         return cudaSuccess;
-    });
+    };
+    const cudaError_t error =
+        fake_enqueue(stream, work, {a, b, d, vector, scratch ? workspace : nullptr});
     return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 

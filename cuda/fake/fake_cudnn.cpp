@@ -38,6 +38,7 @@ struct content {
     /* of an operation graph, and of what is made from it */
     program compiled;
     int64_t engine = 0;
+    std::atomic<bool> destroyed{false};
 };
 
 struct descriptor {
@@ -168,7 +169,8 @@ shared child(const shared &c, int name, size_t i = 0) {
 
 cudnnStatus_t check_tensor(const shared &c) {
     const int type = get<int32_t>(c, A(TENSOR_DATA_TYPE));
-    REFUSE_IF(type != CUDNN_DATA_FLOAT && type != CUDNN_DATA_HALF && type != CUDNN_DATA_BFLOAT16,
+    REFUSE_IF(type != CUDNN_DATA_FLOAT && type != CUDNN_DATA_HALF && type != CUDNN_DATA_BFLOAT16 &&
+                  type != CUDNN_DATA_DOUBLE,
               CUDNN_STATUS_NOT_SUPPORTED_DATA_TYPE);
     for (int d = 0; d < 4; d++) {
         REFUSE_IF(get<int64_t>(c, A(TENSOR_DIMENSIONS), d) < 1, CUDNN_STATUS_BAD_PARAM);
@@ -188,7 +190,8 @@ cudnnStatus_t check_window(const shared &c) {
                       get<int64_t>(c, A(CONVOLUTION_POST_PADDINGS), d) < 0,
                   CUDNN_STATUS_BAD_PARAM);
     }
-    const bool good = get<int32_t>(c, A(CONVOLUTION_COMP_TYPE)) == CUDNN_DATA_FLOAT &&
+    const int32_t sums = get<int32_t>(c, A(CONVOLUTION_COMP_TYPE));
+    const bool good = (sums == CUDNN_DATA_FLOAT || sums == CUDNN_DATA_DOUBLE) &&
                       get<int32_t>(c, A(CONVOLUTION_CONV_MODE)) == CUDNN_CROSS_CORRELATION;
     return good ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_NOT_SUPPORTED;
 }
@@ -201,6 +204,7 @@ tensor tensor_of(const shared &c) {
     const int type = get<int32_t>(c, A(TENSOR_DATA_TYPE));
     t.type = type == CUDNN_DATA_HALF       ? library::F16
              : type == CUDNN_DATA_BFLOAT16 ? library::BF16
+             : type == CUDNN_DATA_DOUBLE   ? library::F64
                                            : library::F32;
     for (int d = 0; d < 4; d++) {
         t.shape[d] = get<int64_t>(c, A(TENSOR_DIMENSIONS), d);
@@ -211,6 +215,14 @@ tensor tensor_of(const shared &c) {
 
 bool same_shape(const tensor &a, const tensor &b) {
     return std::memcmp(a.shape, b.shape, sizeof a.shape) == 0;
+}
+
+/* Whether a factor of a convolution was not set, or is v in the type of the sums. */
+bool is_factor(const shared &op, int name, bool wide, double v) {
+    const value *given = find(op, name);
+    if (!given) return true;
+    if ((given->type == T(DOUBLE)) != wide) return false;
+    return (wide ? get<double>(op, name) : (double)get<float>(op, name)) == v;
 }
 
 /* The convolution that begins a graph. */
@@ -242,9 +254,10 @@ cudnnStatus_t read_convolution(const shared &op, program *p) {
         p->x = tensor_of(parts[0]);
         p->filter = tensor_of(parts[1]);
         p->y = tensor_of(parts[2]);
-        const bool scaled = (find(op, form.alpha) && get<float>(op, form.alpha) != 1) ||
-                            (find(op, form.beta) && get<float>(op, form.beta) != 0);
-        REFUSE_IF(scaled, CUDNN_STATUS_NOT_SUPPORTED);
+        const bool wide = get<int32_t>(window, A(CONVOLUTION_COMP_TYPE)) == CUDNN_DATA_DOUBLE;
+        REFUSE_IF(wide != (p->x.type == library::F64), CUDNN_STATUS_NOT_SUPPORTED);
+        REFUSE_IF(!is_factor(op, form.alpha, wide, 1) || !is_factor(op, form.beta, wide, 0),
+                  CUDNN_STATUS_NOT_SUPPORTED);
         return CUDNN_STATUS_SUCCESS;
     }
     return CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
@@ -371,7 +384,9 @@ cudnnStatus_t set_attribute(cudnnBackendDescriptor_t d, cudnnBackendAttributeNam
     REFUSE_IF(!values, CUDNN_STATUS_BAD_PARAM_NULL_POINTER);
     for (const rule &r : rules) {
         if (r.owner != c->type || r.name != (int)name) continue;
-        REFUSE_IF(r.type != type, CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE);
+        /* the factors of a convolution are of the type of its sums */
+        const bool wide = r.type == T(FLOAT) && type == T(DOUBLE);
+        REFUSE_IF(r.type != type && !wide, CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE);
         REFUSE_IF(count < r.least || count > r.most, CUDNN_STATUS_BAD_PARAM);
         value v = {type,
                    count,
@@ -493,6 +508,7 @@ cudnnStatus_t create_descriptor(cudnnBackendDescriptorType_t type, cudnnBackendD
 cudnnStatus_t destroy_descriptor(cudnnBackendDescriptor_t d) {
     std::lock_guard<std::mutex> guard(lock);
     REFUSE_IF(!descriptors.erase(d), CUDNN_STATUS_BAD_PARAM);
+    static_cast<descriptor *>(d)->own->destroyed = true;
     delete static_cast<descriptor *>(d);
     library::objects--;
     return CUDNN_STATUS_SUCCESS;
@@ -588,11 +604,19 @@ cudnnStatus_t execute(cudnnHandle_t h, cudnnBackendDescriptor_t plan_,
     const size_t bytes = workspace_of(plan->engine, plan->compiled);
     REFUSE_IF(bytes && !fake_is_device(workspace, bytes), CUDNN_STATUS_BAD_PARAM_NULL_POINTER);
     library::count(plan->compiled.steps.empty() ? "conv" : "conv_fused");
-    const cudaError_t error =
-        fake_enqueue(reinterpret_cast<context *>(h)->stream, [plan, where, workspace]() {
+    std::vector<const void *> needs(where.pointers.begin(), where.pointers.end());
+    if (bytes) needs.push_back(workspace);
+    cudaStream_t stream = reinterpret_cast<context *>(h)->stream;
+    const bool captured = fake_is_captured(stream);
+    const cudaError_t error = fake_enqueue(
+        stream,
+        [=]() {
+            /* a plan may own its kernels' code: a graph needs it */
+            if (captured && plan->destroyed) return cudaErrorIllegalInstruction;
             run(plan->engine, plan->compiled, where, workspace);
             return cudaSuccess;
-        });
+        },
+        needs);
     return error == cudaSuccess ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_EXECUTION_FAILED;
 }
 

@@ -172,13 +172,17 @@ static int64_t place(const tensor &t, int64_t a, int64_t b, int64_t c, int64_t d
 struct arithmetic {
     int64_t engine;
     library::type type;
-    float factor(float v) const {
-        if (type != library::F32) return v;
+    double factor(double exact) const {
+        if (type != library::F32) return exact;
+        const float v = static_cast<float>(exact);
         if (engine == ROUNDED) return __half2float(__float2half_rn(v));
         const bool tensor_core = facts_of(engine).numerical & NOTE(TENSOR_CORE);
         return tensor_core ? library::tf32(v) : v;
     }
-    float sum(float v) const { return engine == HALF_SUMS ? __half2float(__float2half_rn(v)) : v; }
+    double sum(double v) const {
+        if (engine == HALF_SUMS) return __half2float(__float2half_rn(static_cast<float>(v)));
+        return library::kept(type, v);
+    }
 };
 
 /* Calls f(n, oc, oh, ow, c, c in its group, row, column, i, j) for all that the convolution joins: y at
@@ -207,17 +211,17 @@ static void walk(const program &p, F f) {
                     }
 }
 
-/* The convolution into `sums`, one float per element of the result, which lies dense in logical order. */
+/* The convolution into `sums`, one number per element of the result, which lies dense in logical order. */
 static void convolve(int64_t engine, const program &p, const addresses &where,
-                     std::vector<float> *sums) {
+                     std::vector<double> *sums) {
     const tensor &out = p.what == FORWARD ? p.y : p.what == DATA ? p.x : p.filter;
     const int64_t *s = out.shape;
-    sums->assign((size_t)(s[0] * s[1] * s[2] * s[3]), 0.0f);
+    sums->assign((size_t)(s[0] * s[1] * s[2] * s[3]), 0.0);
     const char *x = where.at(p.x.uid), *w = where.at(p.filter.uid), *y = where.at(p.y.uid);
     const arithmetic a = {engine, p.x.type};
     walk(p, [&](int64_t n, int64_t oc, int64_t oh, int64_t ow, int64_t c, int64_t in_group,
                 int64_t row, int64_t column, int64_t i, int64_t j) {
-        float left, right;
+        double left, right;
         int64_t to;
         if (p.what == FORWARD) {
             left = library::get(p.x.type, x, place(p.x, n, c, row, column));
@@ -232,30 +236,30 @@ static void convolve(int64_t engine, const program &p, const addresses &where,
             right = library::get(p.x.type, x, place(p.x, n, c, row, column));
             to = ((oc * s[1] + in_group) * s[2] + i) * s[3] + j;
         }
-        float &sum = (*sums)[(size_t)to];
-        sum = a.sum(sum + a.factor(left) * a.factor(right));
+        double &sum = (*sums)[(size_t)to];
+        sum = a.sum(sum + library::kept(p.x.type, a.factor(left) * a.factor(right)));
     });
 }
 
 /* Applies a step to every sum; t: the shape that all steps have. */
 static void apply(const step &s, const addresses &where, const tensor &t,
-                  std::vector<float> *sums) {
+                  std::vector<double> *sums) {
     const char *b = s.has_b ? where.at(s.b.uid) : nullptr;
     size_t at = 0;
     for (int64_t n = 0; n < t.shape[0]; n++)
         for (int64_t c = 0; c < t.shape[1]; c++)
             for (int64_t h = 0; h < t.shape[2]; h++)
                 for (int64_t w = 0; w < t.shape[3]; w++, at++) {
-                    float &v = (*sums)[at];
+                    double &v = (*sums)[at];
                     if (s.mode == CUDNN_POINTWISE_RELU_FWD) {
                         v = v > 0 || (s.keeps_nan && v != v) ? v : 0;
                         continue;
                     }
                     const int64_t *k = s.b.shape;
-                    const float o = library::get(s.b.type, b,
-                                                 place(s.b, k[0] > 1 ? n : 0, k[1] > 1 ? c : 0,
-                                                       k[2] > 1 ? h : 0, k[3] > 1 ? w : 0));
-                    v = s.mode == CUDNN_POINTWISE_MUL ? v * o : v + o;
+                    const double o = library::get(s.b.type, b,
+                                                  place(s.b, k[0] > 1 ? n : 0, k[1] > 1 ? c : 0,
+                                                        k[2] > 1 ? h : 0, k[3] > 1 ? w : 0));
+                    v = library::kept(t.type, s.mode == CUDNN_POINTWISE_MUL ? v * o : v + o);
                 }
 }
 
@@ -267,7 +271,7 @@ void run(int64_t engine, const program &p, const addresses &where, void *workspa
     cost += engine == UNORDERED ? 3 : facts_of(engine).numerical & NOTE(TENSOR_CORE) ? 1 : 2;
     const size_t scratch = workspace_of(engine, p);
     if (scratch) std::memset(workspace, 0xff, scratch);
-    std::vector<float> sums;
+    std::vector<double> sums;
     convolve(engine, p, where, &sums);
     for (const step &s : p.steps) apply(s, where, p.y, &sums);
     const tensor &out = !p.steps.empty()    ? p.steps.back().y

@@ -27,24 +27,34 @@ namespace library {
 extern std::atomic<int64_t> objects;
 void count(const char *kind);
 
-enum type { F32, BF16, F16 };
+enum type { F32, BF16, F16, F64 };
 
-inline size_t size_of(type t) { return t == F32 ? 4 : 2; }
+inline size_t size_of(type t) { return t == F64 ? 8 : t == F32 ? 4 : 2; }
 
-inline float get(type t, const void *p, int64_t i) {
+/* Every value of every type is a double; a sum is rounded after each step where it is of floats. */
+inline double get(type t, const void *p, int64_t i) {
+    if (t == F64) return static_cast<const double *>(p)[i];
     if (t == F32) return static_cast<const float *>(p)[i];
     if (t == BF16) return __bfloat162float(static_cast<const __nv_bfloat16 *>(p)[i]);
     return __half2float(static_cast<const __half *>(p)[i]);
 }
 
-inline void set(type t, void *p, int64_t i, float v) {
-    if (t == F32) {
+inline void set(type t, void *p, int64_t i, double exact) {
+    const float v = static_cast<float>(exact);
+    if (t == F64) {
+        static_cast<double *>(p)[i] = exact;
+    } else if (t == F32) {
         static_cast<float *>(p)[i] = v;
     } else if (t == BF16) {
         static_cast<__nv_bfloat16 *>(p)[i] = __float2bfloat16_rn(v);
     } else {
         static_cast<__half *>(p)[i] = __float2half_rn(v);
     }
+}
+
+/* A sum as the libraries keep it: in float, of float64 in double. */
+inline double kept(type t, double v) {
+    return t == F64 ? v : static_cast<double>(static_cast<float>(v));
 }
 
 /* v as a tensor core takes it in TF32: 10 bits of mantissa. */

@@ -545,6 +545,46 @@ static int check_batches(void) {
     return 0;
 }
 
+typedef struct pass {
+    const mascon_kernel *kernel;
+    mascon_call *call;
+} pass;
+
+static mascon_status run_captured(void *context) {
+    const pass *p = context;
+    mascon_exec exec = {.workspace = scratch,
+                        .stream = masconG_stream_of(masconG_of(MASCON_DEVICE_CUDA))};
+    return p->kernel->run(p->call, &exec);
+}
+
+/* A graph holds the plans whose kernels are in it, and lets them go. */
+static int check_graph(void) {
+    pictures p;
+    void *graph;
+    settings[MASCON_SETTING_TF32] = 1;
+    masconG_conv_plans_clear();
+    const int64_t objects = masconF_objects();
+    EXPECT(make_pictures(&p, MASCON_OP_conv2d, MASCON_DTYPE_F32, 16, 8) == 0);
+    pass context = {&masconG_conv2d, &p.call};
+    EXPECT(run(context.kernel, &p.call) == MASCON_OK);
+    EXPECT(masconG_capture(MASCON_DEVICE_CUDA, run_captured, &context, &graph) == MASCON_OK);
+    masconG_conv_plans_clear();
+    EXPECT(masconF_objects() > objects);
+    EXPECT(masconG_replay(MASCON_DEVICE_CUDA, graph, NULL, NULL, 0) == MASCON_OK);
+    EXPECT(run(context.kernel, &p.call) == MASCON_OK); /* on the device's own stream again */
+    masconG_forget(MASCON_DEVICE_CUDA, graph);
+    masconG_conv_plans_clear();
+    EXPECT(masconF_objects() == objects && masconF_graphs() == 0);
+    /* no clock in a capture */
+    settings[MASCON_SETTING_BENCHMARK] = 1;
+    EXPECT(masconG_capture(MASCON_DEVICE_CUDA, run_captured, &context, &graph) == MASCON_OK);
+    masconG_forget(MASCON_DEVICE_CUDA, graph);
+    settings[MASCON_SETTING_BENCHMARK] = settings[MASCON_SETTING_TF32] = 0;
+    masconG_conv_plans_clear();
+    drop_pictures(&p);
+    return 0;
+}
+
 static int check_alignment(void) {
     EXPECT(masconG_alignment((void *)(uintptr_t)0x1000) == 256);
     EXPECT(masconG_alignment((void *)(uintptr_t)0x1010) == 16);
@@ -564,7 +604,8 @@ int main(void) {
     EXPECT(masconG_memory_alloc(MASCON_DEVICE_CUDA, SCRATCH, &scratch) == MASCON_OK);
     int failed = check_cache() || check_alignment() || check_folder_name() || check_files() ||
                  check_keys() || check_notes() || check_choice() || check_clock() ||
-                 check_calls() || check_batches() || check_messages() || check_failures();
+                 check_calls() || check_batches() || check_messages() || check_graph() ||
+                 check_failures();
     char command[300];
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command) != 0 || failed;

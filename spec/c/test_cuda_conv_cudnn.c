@@ -151,10 +151,11 @@ static int check_plan(const char *name, const masconG_conv_key *key, const masco
 }
 
 static int check_problems(const masconG_target *target) {
-    static const int32_t dtypes[] = {MASCON_DTYPE_F32, MASCON_DTYPE_BF16, MASCON_DTYPE_F16};
+    static const int32_t dtypes[] = {MASCON_DTYPE_F32, MASCON_DTYPE_BF16, MASCON_DTYPE_F16,
+                                     MASCON_DTYPE_F64};
     int32_t tail;
     for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++) {
-        for (int d = 0; d < 3; d++) {
+        for (int d = 0; d < 4; d++) {
             for (int kind = MASCONG_CONV_FORWARD; kind <= MASCONG_CONV_WEIGHT; kind++) {
                 masconG_conv_key key = key_of(&problems[i], kind, dtypes[d]);
                 key.deterministic = 1; /* the strictest, then the loosest */

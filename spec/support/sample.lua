@@ -87,9 +87,25 @@ function S.make(m, d, dtype, seed)
   return t:to(dtype)
 end
 
---- The same values in another memory layout: "row", "view" (not contiguous), "nhwc" (four dimensions).
+--- Dense, but one element behind the beginning of an allocation: no load of 16 bytes may begin there.
+local function shifted(m, t, nhwc)
+  local shape, n = t.shape, t:numel()
+  local line = m.zeros({ n + 1 }, { dtype = t.dtype, device = t.device }):narrow(1, 2, n)
+  local view = nhwc and line:view { shape[1], shape[3], shape[4], shape[2] }:permute(1, 4, 2, 3)
+    or line:view(shape)
+  view:copy_(t)
+  return view
+end
+
+--- The same values in another memory layout: "row", "view" (not contiguous), "nhwc" (four dimensions),
+--- "shifted" (row-major, but not aligned), "shifted nhwc".
 function S.relayout(m, t, layout)
   local shape = t.shape
+  if layout == "shifted nhwc" and #shape == 4 then
+    return shifted(m, t, true)
+  elseif layout:match "^shifted" and t:numel() > 0 then
+    return shifted(m, t)
+  end
   if layout == "view" and #shape > 0 and #shape < 8 then
     local wide = { unpack(shape) }
     wide[#wide + 1] = 2
