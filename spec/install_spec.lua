@@ -105,6 +105,7 @@ describe("an installed mascon", function()
     local clean = "cd / && env -u MASCON_LIBRARY -u LUA_PATH -u LUA_CPATH "
     assert.equal("3\n", good(("%s '%s/bin/mascon' %s/script.lua"):format(clean, prefix, folder)))
     local lua = prefix .. "/share/lua/5.1"
+    assert(loadfile(lua .. "/mascon/meta.lua")) -- for editors
     assert.equal("3\n", good(("%s LUA_PATH='%s/?.lua;%s/?/init.lua;;' luajit %s/script.lua"):format(clean, lua, lua, folder)))
   end)
 
@@ -125,6 +126,28 @@ describe("an installed mascon", function()
       assert.is_true(name:match "^mascon_" ~= nil or name == "luaopen_mascon", name .. " is exported")
     end
     assert.matches("SONAME[^\n]*libmascon.so.0", good(("readelf -d '%s'"):format(found)))
+  end)
+end)
+
+describe("the bundle", function()
+  it("computes, tests and measures with nothing set and nothing of this folder", function()
+    if not run(("grep MASCON_SANITIZE: %s/CMakeCache.txt"):format(build)):find("=OFF", 1, true) then
+      pending "the sanitizers' libraries would have to come first"
+    end
+    local bundle = folder .. "/bundle here"
+    good(("scripts/bundle --build %s '%s' && test -s '%s.tar.gz'"):format(build, bundle, bundle))
+    local clean = ("cd %s && env -i PATH=/usr/bin:/bin HOME=%s '%s'/bin/"):format(folder, folder, bundle)
+    assert.equal("6\n", good(clean .. "mascon -e 'print(require(\"mascon\").ones{2, 3}:sum():item())'"))
+    assert.matches("\n%d+ passed, 0 failed\n$", good(clean .. "test --device cpu spec/tqdm_spec.lua"))
+    assert.matches("| mascon | [%d.]+ |", good(clean .. "bench w4 --rounds 1 --seconds 0.02"))
+    assert.matches('"workload": "w4", "runner": "mascon"', good(("cat %s/bench/bench.json"):format(folder)))
+    local text, status = run(clean .. "test --device cuda:x")
+    assert.equal(2, status, text)
+    if select(2, run "test -e /dev/nvidiactl") ~= 0 then
+      text, status = run(clean .. "test --device cuda spec/cuda_spec.lua")
+      assert.equal(1, status)
+      assert.matches("CUDA cannot be used here: ", text)
+    end
   end)
 end)
 

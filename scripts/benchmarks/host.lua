@@ -2,9 +2,9 @@
 -- calls of the CUDA libraries it makes:
 --   MASCON_BACKEND_PATH=build/cuda-fake MASCON_FAKE_SKIP=1 MASCON_FAKE_GUARD=0 \
 --     build/mascon scripts/benchmarks/host.lua w1 2
--- The names are those of workloads.lua that train (w1, w2, w1_bf16, w2_bf16), then seconds. A step waits
--- once, for its loss, so calls are counted by waits. MASCON_FAKE_MEMORY=150000000000 is a device as large
--- as a GPU for servers, on which the collector has less to do.
+-- The names are those of workloads.lua that train (w1, w2, w1_bf16, w2_bf16, each also with _compiled), then
+-- seconds. A step waits once, for its loss, so calls are counted by waits. MASCON_FAKE_MEMORY=150000000000 is
+-- a device as large as a GPU for servers, on which the collector has less to do.
 
 local layer = require "mascon.ffi"
 

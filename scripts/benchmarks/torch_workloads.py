@@ -1,9 +1,11 @@
 """PyTorch's side of scripts/bench, once per round:
 python torch_workloads.py NAME CONFIG SECONDS THREADS DEVICE [BATCH] [SIZE]; prints "ms BEST MEDIAN COUNT".
+With "serve" as NAME it reads lines "NAME CONFIG SECONDS" and answers each so, keeping what it prepared.
 CONFIG is eager, channels_last, compiled or, for inference, frozen: compiled for channels-last memory with
-the weights as constants. A name that ends in _bf16 is the workload under autocast. On a
-GPU float32 convolutions use TF32 and products do not, as PyTorch does by itself, and channels_last also
-lets cuDNN time its algorithms."""
+the weights as constants. On a GPU also graphed, the whole step of channels_last as one CUDA graph, and
+compiled_graphs, torch.compile's mode "reduce-overhead" over channels-last memory. A name that ends in _bf16
+is the workload under autocast. On a GPU float32 convolutions use TF32 and products do not, as PyTorch does
+by itself, and all but eager and compiled also let cuDNN time its algorithms."""
 import sys
 import time
 
@@ -15,13 +17,13 @@ batch = int(sys.argv[6]) if len(sys.argv) > 6 else 32
 size = int(sys.argv[7]) if len(sys.argv) > 7 else 224
 seconds = float(seconds)
 on_gpu = device.startswith("cuda")
-half = name.endswith("_bf16")
-if on_gpu and config == "channels_last":
-    torch.backends.cudnn.benchmark = True
 
 
-def in_dtype():
-    return torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=half)
+def autocast_of_workload():
+    """The autocast of the workload that is being prepared, to be entered at every call."""
+    half = name.endswith("_bf16")
+    cache = config != "graphed"  # a graph must not read casts that were made outside it
+    return lambda: torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=half, cache_enabled=cache)
 
 
 torch.set_num_threads(int(threads))
@@ -61,21 +63,42 @@ class CustomCNN(nn.Module):
 
 def prepare(model, x):
     model, x = model.to(device), x.to(device)
-    if config in ("channels_last", "frozen"):
+    if config in ("channels_last", "frozen", "graphed", "compiled_graphs"):
         model = model.to(memory_format=torch.channels_last)
         x = x.contiguous(memory_format=torch.channels_last)
     if config == "frozen":
         from torch._inductor import config as inductor
         inductor.freezing = True
+    if config == "compiled_graphs":
+        model = torch.compile(model, mode="reduce-overhead")
     if config in ("compiled", "frozen"):
         model = torch.compile(model)
     return model, x
 
 
+def as_graph(fn):
+    """fn's kernels as one CUDA graph; calls of it return the same tensor."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            fn()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = fn()
+
+    def replay():
+        graph.replay()
+        return y
+    return replay
+
+
 def training_step(model, x, y):
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=1e-3, fused=True)
+    optimizer = torch.optim.Adam(trained, lr=1e-3, fused=True, capturable=config == "graphed")
     loss_fn = nn.CrossEntropyLoss()
+    in_dtype = autocast_of_workload()
 
     def step():
         with in_dtype():
@@ -83,8 +106,10 @@ def training_step(model, x, y):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return loss.item()
-    return step
+        return loss.detach()
+
+    step = as_graph(step) if config == "graphed" else step
+    return lambda: step().item()
 
 
 def w1():
@@ -101,14 +126,20 @@ def inference(model, x=None):
     model, x = prepare(model.eval(), torch.rand(1, 3, 32, 32) if x is None else x)
 
     mode = torch.no_grad if config == "frozen" else torch.inference_mode  # freezing asks for the first
+    in_dtype = autocast_of_workload()
 
     def forward():
         with mode(), in_dtype():
-            y = model(x)
+            return model(x)
+
+    forward = as_graph(forward) if config == "graphed" else forward
+
+    def run():
+        y = forward()
         if on_gpu:
             torch.cuda.synchronize()
         return y
-    return forward
+    return run
 
 
 def w3():
@@ -174,23 +205,46 @@ def epoch():
     return run
 
 
-fn = {"w1": w1, "w2": w2, "w3": w3, "w3_head": w3_head, "w4": w4, "w4_custom": w4_custom,
-      "epoch": epoch}[name.removesuffix("_bf16")]()
-times = []
-if name == "epoch":
-    begun = time.perf_counter()
-    fn()
-    times.append((time.perf_counter() - begun) * 1e3)
-else:
-    for _ in range(3):
-        fn()
-    warm = time.perf_counter() + min(1, seconds / 3)
-    while time.perf_counter() < warm:
-        fn()
-    stop = time.perf_counter() + seconds
-    while time.perf_counter() < stop:
+workloads = {"w1": w1, "w2": w2, "w3": w3, "w3_head": w3_head, "w4": w4, "w4_custom": w4_custom, "epoch": epoch}
+prepared = {}
+
+
+def answer():
+    """Times the workload that the globals name."""
+    if on_gpu:
+        torch.backends.cudnn.benchmark = config not in ("eager", "compiled")
+    if (name, config) not in prepared:
+        torch.manual_seed(0)
+        prepared[name, config] = workloads[name.removesuffix("_bf16")]()
+    fn = prepared[name, config]
+    times = []
+    if name == "epoch":
         begun = time.perf_counter()
         fn()
         times.append((time.perf_counter() - begun) * 1e3)
-times.sort()
-print(f"ms {times[0]:.6f} {times[(len(times) + 1) // 2 - 1]:.6f} {len(times)}")
+    else:
+        for _ in range(3):
+            fn()
+        warm = time.perf_counter() + min(1, seconds / 3)
+        while time.perf_counter() < warm:
+            fn()
+        stop = time.perf_counter() + seconds
+        while time.perf_counter() < stop:
+            begun = time.perf_counter()
+            fn()
+            times.append((time.perf_counter() - begun) * 1e3)
+    times.sort()
+    return f"ms {times[0]:.6f} {times[(len(times) + 1) // 2 - 1]:.6f} {len(times)}"
+
+
+if name != "serve":
+    print(answer())
+else:
+    for line in sys.stdin:
+        name, config, seconds = line.split()
+        seconds = float(seconds)
+        try:
+            text = answer()
+        except Exception as error:  # one configuration that fails leaves the others
+            text = "failed " + " ".join(str(error).split())[:300]
+        print(text, flush=True)
