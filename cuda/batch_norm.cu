@@ -47,7 +47,8 @@ __global__ void __launch_bounds__(sum_threads)
     const int64_t c = blockIdx.x, pictures = p.rows / p.inner, packs = p.inner / V;
     const int64_t first = (int64_t)blockIdx.y * p.part;
     const int64_t end = first + p.part < pictures ? first + p.part : pictures;
-    const C mean = p.backward ? column_at<C>(p.mean, c, 0) : 0;
+    const auto origin = [&](int64_t channel) { return origin_at(x + channel * p.inner); };
+    const C mean = p.backward ? column_at<C>(p.mean, c, 0) : origin(c);
     state<C, 1> s = {};
     for (int64_t i = threadIdx.x; i < (end - first) * packs; i += sum_threads) {
         const int64_t picture = i / packs;
@@ -65,7 +66,7 @@ __global__ void __launch_bounds__(sum_threads)
         } else {
             C batch[V][1];
 #pragma unroll
-            for (int k = 0; k < V; k++) batch[k][0] = v[k];
+            for (int k = 0; k < V; k++) batch[k][0] = v[k] - mean;
             add_moments<C, 1, V>(s, batch);
         }
     }
@@ -81,7 +82,7 @@ __global__ void __launch_bounds__(sum_threads)
     }
     if (p.splits > 1 && !last_block((int)c, gridDim.y)) return;
     __syncthreads();
-    join_splits(p, c, 1);
+    join_splits(p, c, 1, origin);
 }
 
 /* Item: V elements of a plane. */

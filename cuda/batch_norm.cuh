@@ -3,7 +3,9 @@
  *
  * Neighbouring threads take neighbouring channels, packs of them where memory allows. The rows are cut
  * into parts, and the block that ends a channel last joins the parts, in their order and in double. Means
- * and variances are joined from those of a few elements at a time, so large means cost no digits.
+ * and variances are joined from those of a few elements at a time; those of float32 are taken of each
+ * channel's distance from its first element, and the mean is kept with what its float leaves over, so
+ * large means cost no digits.
  */
 #ifndef MASCON_CUDA_BATCH_NORM_CUH
 #define MASCON_CUDA_BATCH_NORM_CUH
@@ -26,7 +28,8 @@ struct problem {
     int splits;   /* parts of the batch */
     int64_t part; /* rows, or pictures, of one */
     C *partial;   /* {splits, 2, channels} */
-    C *factors;   /* backward: {2, channels}, what dx adds for x - mean and for itself */
+    C *factors; /* {2, channels}, backward: what dx adds for x - mean and for itself; forward: what
+                   * the kept mean lacks */
     int backward, training, mask, affine;
     double eps, momentum;
     column running_mean, running_var, weight, bias, mean, rstd;
@@ -59,13 +62,24 @@ __device__ inline void move_running(const column &c, int64_t i, double share, do
     if (c.data) column_set<C>(c, i, (C)((1 - share) * (double)column_at<C>(c, i, 0) + share * to));
 }
 
-/* What a channel's totals lead to. */
+/* What the elements of a channel are counted from: its first one, x, where that is a number. Types of 16
+ * bits have fewer digits than the sums. */
+template <class T>
+__device__ inline compute_of<T> origin_at(const T *x) {
+    if constexpr (sizeof(T) != 4) return 0;
+    const compute_of<T> first = to_real(*x);
+    return isfinite(first) ? first : 0;
+}
+
+/* What a channel's totals lead to. origin: what its mean is counted from. */
 template <class C>
-__device__ inline void finish_channel(const problem<C> &p, int64_t c, const totals &t) {
+__device__ inline void finish_channel(const problem<C> &p, int64_t c, const totals &t, C origin) {
     if (!p.backward) {
-        p.kept_mean[c] = (C)t.a;
+        const double mean = (double)origin + t.a;
+        p.kept_mean[c] = (C)mean;
+        p.factors[c] = isfinite(mean) ? (C)(mean - (double)(C)mean) : 0;
         p.kept_rstd[c] = (C)(1 / sqrt(t.b / t.n + p.eps));
-        move_running<C>(p.running_mean, c, p.momentum, t.a);
+        move_running<C>(p.running_mean, c, p.momentum, mean);
         move_running<C>(p.running_var, c, p.momentum, t.b / (t.n - 1));
         return;
     }
@@ -79,9 +93,10 @@ __device__ inline void finish_channel(const problem<C> &p, int64_t c, const tota
 }
 
 /* Joins the splits of channels first..first+n-1; all threads of the block call it. n: a power of two up
- * to sum_threads. */
-template <class C>
-__device__ inline void join_splits(const problem<C> &p, int64_t first, int n) {
+ * to sum_threads; origin(c): of channel c. */
+template <class C, class Origin>
+__device__ inline void join_splits(const problem<C> &p, int64_t first, int n,
+                                   const Origin &origin) {
     __shared__ totals scratch[sum_threads];
     const int thread = (int)threadIdx.x, ways = sum_threads / n;
     const int64_t c = first + thread % n;
@@ -100,13 +115,13 @@ __device__ inline void join_splits(const problem<C> &p, int64_t first, int n) {
         }
     }
     __syncthreads();
-    if (thread < n && c < p.channels) finish_channel(p, c, scratch[thread]);
+    if (thread < n && c < p.channels) finish_channel(p, c, scratch[thread], origin(c));
 }
 
 /* ---- Rows ---- */
 
-/* V channels over some rows: a, b: mean and squared deviations of the n rows so far, or sums of dy and
- * of dy * (x - mean). */
+/* V channels over some rows: a, b: mean, counted from the origin, and squared deviations of the n rows so
+ * far, or sums of dy and of dy * (x - mean). */
 template <class C, int V>
 struct state {
     C n, a[V], b[V];
@@ -143,20 +158,38 @@ struct rows_source {
     typedef compute_of<T> C;
     const T *x, *dy;
 
+    __device__ C origin(int64_t c) const { return origin_at(x + c); }
+    /* B rows, less the origin. */
+    template <int B>
+    __device__ void load_rows(const problem<C> &p, int64_t c, int64_t row, int64_t step,
+                              const C (&from)[V], C (&v)[B][V]) const {
+#pragma unroll
+        for (int i = 0; i < B; i++) {
+            load_row<T, V>(x, (row + i * step) * p.channels + c, v[i]);
+#pragma unroll
+            for (int k = 0; k < V; k++) {
+                if constexpr (sizeof(T) == 4) v[i][k] -= from[k];
+            }
+        }
+    }
+
     /* Rows first, first + step, ... below end. */
     __device__ void add(const problem<C> &p, int64_t c, int64_t first, int64_t end, int64_t step,
                         state<C, V> &s) const {
-        constexpr int B = V > 4 ? 4 : 8; /* at a time */
-        C v[B][V], mean[V];
+        constexpr int B = V > 4 ? 4 : sizeof(T) == 4 && V == 4 ? 6 : 8; /* at a time */
+        C v[B][V], mean[V];                                             /* forward: the origin */
         int64_t row = first;
-        for (; !p.backward && row + (B - 1) * step < end; row += B * step) {
 #pragma unroll
-            for (int i = 0; i < B; i++) load_row<T, V>(x, (row + i * step) * p.channels + c, v[i]);
+        for (int k = 0; k < V; k++) {
+            if constexpr (sizeof(T) == 4) mean[k] = origin(c + k);
+        }
+        for (; !p.backward && row + (B - 1) * step < end; row += B * step) {
+            load_rows(p, c, row, step, mean, v);
             add_moments<C, V, B>(s, v);
         }
         for (; !p.backward && row < end; row += step) {
             C one[1][V];
-            load_row<T, V>(x, row * p.channels + c, one[0]);
+            load_rows(p, c, row, step, mean, one);
             add_moments<C, V, 1>(s, one);
         }
         if (!p.backward) return;
@@ -241,7 +274,7 @@ __global__ void __launch_bounds__(sum_threads, 2)
         }
     }
     if (!last_block((int)blockIdx.x, gridDim.y)) return;
-    join_splits(p, tile, p.lanes * V);
+    join_splits(p, tile, p.lanes * V, [&](int64_t channel) { return source.origin(channel); });
 }
 
 /* What the second kernels know of a channel: y = (x - mean) * a + c, or
@@ -260,9 +293,10 @@ __device__ inline affine<C> affine_of(const problem<C> &p, int64_t c, bool first
         return {column_at<C>(p.mean, c, 0), column_at<C>(p.rstd, c, 0) * w, sums ? p.factors[c] : 0,
                 sums ? p.factors[p.channels + c] : 0};
     }
-    C mean, rstd;
+    C mean, rstd, low = 0;
     if (p.training) {
         mean = p.kept_mean[c];
+        low = p.factors[c];
         rstd = p.kept_rstd[c];
     } else {
         mean = column_at<C>(p.running_mean, c, 0);
@@ -272,7 +306,8 @@ __device__ inline affine<C> affine_of(const problem<C> &p, int64_t c, bool first
             p.kept_rstd[c] = rstd;
         }
     }
-    return {mean, rstd * w, 0, column_at<C>(p.bias, c, 0)};
+    const C bias = column_at<C>(p.bias, c, 0), factor = rstd * w;
+    return {mean, factor, 0, low == 0 ? bias : bias - low * factor};
 }
 
 template <class C>

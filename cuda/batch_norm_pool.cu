@@ -124,6 +124,7 @@ struct windows_source {
     const uint8_t *codes;
     pooling<C> s;
 
+    __device__ C origin(int64_t) const { return 0; } /* backward sums have none */
     __device__ void add(const problem<C> &p, int64_t c, int64_t first, int64_t end, int64_t step,
                         state<C, V> &sum) const {
         C mean[V];

@@ -5,10 +5,15 @@
  * transpositions stay as they are, for what is transposed to us lies untransposed to it on both sides
  * of the equation. This swap is made in describe and nowhere else.
  *
+ * What the search for an algorithm promises may still be refused when it runs: the next algorithm runs
+ * then, and where none does, a product with an epilogue counts as unsupported, as where the search found
+ * none.
+ *
  * float32 is multiplied in full: TF32 is for convolutions only. float64 is multiplied and added in float64.
  */
 #include "cuda/blas.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,14 +129,19 @@ mascon_status masconG_dnn_handle(int32_t device, cudnnHandle_t *out) {
 /* What PyTorch gives cuBLAS on such devices too; more brings nothing. */
 static const uint64_t workspace_limit = (uint64_t)32 << 20;
 
-/* Descriptors with the algorithm that fits them. unsupported: cuBLASLt has none, which is remembered
- * as well. */
+enum { ALGORITHMS = 8 };
+
+/* Descriptors with the algorithms that fit them. Where the one in use does not run, against its promise,
+ * the next one is used from then on; all of them want no more workspace than the first. unsupported: there
+ * is none, or none is left. */
 typedef struct plan {
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t first, second, result; /* b, a, d of the product */
-    cublasLtMatmulAlgo_t algo;
+    cublasLtMatmulAlgo_t algos[ALGORITHMS];
+    int n, used; /* used: under the entry's lock */
     size_t workspace;
-    int unsupported;
+    size_t plain; /* workspace of the product without its epilogue, which may come to run instead */
+    atomic_int unsupported;
 } plan;
 
 static void destroy_plan(void *value) {
@@ -230,22 +240,33 @@ static cublasStatus_t choose(const masconG_product *p, cublasLtHandle_t handle, 
         s = cuda->blas_preference_set_attribute(preference, attributes[i].name, attributes[i].value,
                                                 attributes[i].bytes);
     }
-    enum { MANY = 8 };
-    cublasLtMatmulHeuristicResult_t found[MANY];
+    cublasLtMatmulHeuristicResult_t found[ALGORITHMS];
     int count = 0;
     if (s == CUBLAS_STATUS_SUCCESS) {
         s = cuda->blas_get_heuristic(handle, made->desc, made->first, made->second, made->result,
-                                     made->result, preference, MANY, found, &count);
+                                     made->result, preference, ALGORITHMS, found, &count);
     }
     if (preference) cuda->blas_preference_destroy(preference);
     if (s != CUBLAS_STATUS_SUCCESS) return s;
     for (int i = 0; i < count; i++) {
         if (found[i].state != CUBLAS_STATUS_SUCCESS) continue;
-        made->algo = found[i].algo;
-        made->workspace = found[i].workspaceSize;
-        return CUBLAS_STATUS_SUCCESS;
+        if (made->n == 0) made->workspace = found[i].workspaceSize;
+        if (found[i].workspaceSize <= made->workspace) made->algos[made->n++] = found[i].algo;
     }
-    return CUBLAS_STATUS_NOT_SUPPORTED;
+    return made->n ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+/* A vector that this kind of product cannot have is an invalid value, too. */
+static int is_refusal(const masconG_product *p, cublasStatus_t s) {
+    return s == CUBLAS_STATUS_NOT_SUPPORTED ||
+           (s == CUBLAS_STATUS_INVALID_VALUE && p->kind != MASCONG_PRODUCT_PLAIN);
+}
+
+masconG_product masconG_product_plain(const masconG_product *p) {
+    masconG_product plain = *p;
+    plain.kind = MASCONG_PRODUCT_PLAIN;
+    plain.align_vector = 0;
+    return plain;
 }
 
 static mascon_status make_plan(const void *bytes, void **value) {
@@ -256,12 +277,18 @@ static mascon_status make_plan(const void *bytes, void **value) {
     if (!made) return masconI_fail(MASCON_E_OOM, "no memory for a plan of a matrix product");
     cublasStatus_t s = describe(p, made);
     if (s == CUBLAS_STATUS_SUCCESS) s = choose(p, handle, made);
-    /* a vector that this kind of product cannot have is an invalid value, too */
-    made->unsupported = s == CUBLAS_STATUS_NOT_SUPPORTED ||
-                        (s == CUBLAS_STATUS_INVALID_VALUE && p->kind != MASCONG_PRODUCT_PLAIN);
+    made->unsupported = is_refusal(p, s);
     if (s != CUBLAS_STATUS_SUCCESS && !made->unsupported) {
         destroy_plan(made);
         return blas_fail("planning a matrix product", s);
+    }
+    if (s == CUBLAS_STATUS_SUCCESS && p->kind != MASCONG_PRODUCT_PLAIN) {
+        const masconG_product plain = masconG_product_plain(p);
+        const mascon_status status = masconG_product_workspace(&plain, &made->plain);
+        if (status != MASCON_OK && status != MASCON_E_UNSUPPORTED) {
+            destroy_plan(made);
+            return status;
+        }
     }
     *value = made;
     return MASCON_OK;
@@ -292,7 +319,8 @@ mascon_status masconG_product_workspace(const masconG_product *p, size_t *bytes)
     masconG_entry *entry;
     *bytes = 0;
     MASCON_TRY(get_plan(p, &entry));
-    *bytes = ((const plan *)entry->value)->workspace;
+    const plan *made = entry->value;
+    *bytes = made->workspace > made->plain ? made->workspace : made->plain;
     masconG_cache_put(&plans, entry);
     return MASCON_OK;
 }
@@ -303,7 +331,7 @@ mascon_status masconG_product_run(const masconG_product *p, const void *a, const
     MASCON_TRY(masconG_blas_handle(p->device, &handle));
     masconG_entry *entry;
     MASCON_TRY(get_plan(p, &entry));
-    const plan *made = entry->value;
+    plan *made = entry->value;
     if (made->workspace && !workspace) {
         masconG_cache_put(&plans, entry);
         return masconI_fail(MASCON_E_BACKEND, "no plan was found for the workspace");
@@ -319,12 +347,20 @@ mascon_status masconG_product_run(const masconG_product *p, const void *a, const
         s = cuda->blas_matmul_desc_set_attribute(made->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
                                                  &vector, sizeof vector);
     }
-    if (s == CUBLAS_STATUS_SUCCESS) {
+    while (s == CUBLAS_STATUS_SUCCESS) {
         s = cuda->blas_matmul(handle, made->desc, alpha, b, made->first, a, made->second, beta, d,
-                              made->result, d, made->result, &made->algo, workspace,
+                              made->result, d, made->result, &made->algos[made->used], workspace,
                               made->workspace, stream);
+        if (!is_refusal(p, s)) break;
+        if (made->used + 1 == made->n) {
+            made->unsupported = 1;
+            break;
+        }
+        made->used++;
+        s = CUBLAS_STATUS_SUCCESS;
     }
     pthread_mutex_unlock(&entry->lock);
     const mascon_status done = masconG_done_with(entry, put_plan);
+    if (is_refusal(p, s)) return blas_fail("multiplying", CUBLAS_STATUS_NOT_SUPPORTED);
     return s == CUBLAS_STATUS_SUCCESS ? done : blas_fail("multiplying", s);
 }

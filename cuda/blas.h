@@ -37,10 +37,15 @@ typedef struct masconG_product {
 /* The largest power of two up to 256 that divides the address. */
 int32_t masconG_alignment(const void *address);
 
-/* Bytes of workspace for this product; fails with UNSUPPORTED where cuBLASLt has no algorithm for it. */
+/* The same product without its epilogue. */
+masconG_product masconG_product_plain(const masconG_product *p);
+
+/* Bytes of workspace for this product, which are enough for the plain one, too; fails with UNSUPPORTED where
+ * cuBLASLt has no algorithm for it. */
 mascon_status masconG_product_workspace(const masconG_product *p, size_t *bytes);
 /* Computes. vector: the bias, or where the sums go; else NULL. workspace: as many bytes as
- * masconG_product_workspace said. Sizes are 1 or more. */
+ * masconG_product_workspace said. Sizes are 1 or more. Fails with UNSUPPORTED where no algorithm runs that
+ * was promised to; from then on masconG_product_workspace says so, too. */
 mascon_status masconG_product_run(const masconG_product *p, const void *a, const void *b, void *d,
                                   void *vector, void *workspace, cudaStream_t stream);
 

@@ -239,10 +239,11 @@ static mascon_status fold(const work *w, const mascon_call *call, const mascon_e
     return masconG_fold_run(&f, exec->stream);
 }
 
-static mascon_status run_plan(const work *w, masconG_entry *entry, char *memory) {
+/* memory: the call's workspace; own: the plan's part of it. */
+static mascon_status execute(const work *w, const masconG_conv_plan *plan, char *memory,
+                             void *own) {
     int64_t uids[7] = {MASCONG_UID_X, MASCONG_UID_W, MASCONG_UID_Y};
     void *pointers[7] = {w->x->data, w->w->data, w->y->data};
-    const masconG_conv_plan *plan = masconG_conv_plan_of(entry);
     const struct {
         int32_t bit, uid;
         void *pointer;
@@ -260,9 +261,39 @@ static mascon_status run_plan(const work *w, masconG_entry *entry, char *memory)
     }
     cudnnHandle_t handle;
     MASCON_TRY(masconG_dnn_handle(w->key.device, &handle));
+    return masconG_plan_run(handle, plan->plan, n, uids, pointers, plan->workspace ? own : NULL);
+}
+
+static mascon_status execute_spare(const work *w, const masconG_conv_plan *spare, char *memory) {
+    masconG_entry *plain = spare->instead;
+    pthread_mutex_lock(&plain->lock);
+    const mascon_status status = execute(w, masconG_conv_plan_of(plain), memory, spare->memory);
+    pthread_mutex_unlock(&plain->lock);
+    return status;
+}
+
+/* A plan that was made may still not run: one with a tail then makes room for the plain one, but where the
+ * failed run has spoilt a capture. *tail: what was done of the tail. */
+static mascon_status run_plan(const work *w, masconG_entry *entry, char *memory, int32_t *tail) {
     pthread_mutex_lock(&entry->lock);
-    const mascon_status status =
-        masconG_plan_run(handle, plan->plan, n, uids, pointers, plan->workspace ? memory : NULL);
+    const masconG_conv_plan *plan = masconG_conv_plan_of(entry);
+    *tail = plan->instead ? 0 : plan->tail;
+    mascon_status status =
+        plan->instead ? execute_spare(w, plan, memory) : execute(w, plan, memory, memory);
+    if (*tail && (status == MASCON_E_UNSUPPORTED || status == MASCON_E_BACKEND) &&
+        !masconG_captures()) {
+        masconG_conv_plan spare;
+        *tail = 0;
+        status = masconG_conv_spare(entry, &spare);
+        if (status == MASCON_OK) {
+            status = execute_spare(w, &spare, memory);
+            if (status == MASCON_OK) {
+                masconG_conv_replace(entry, &spare);
+            } else {
+                masconG_conv_drop_spare(&spare);
+            }
+        }
+    }
     pthread_mutex_unlock(&entry->lock);
     return status;
 }
@@ -338,8 +369,9 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
         }
         if (status == MASCON_OK && w.trains) aside.data = (char *)exec->workspace + w.aside_at;
         if (status == MASCON_OK && w.norm) status = fold(&w, call, exec);
-        if (status == MASCON_OK) status = run_plan(&w, entry, exec->workspace);
-        left &= ~masconG_conv_plan_of(entry)->tail;
+        int32_t tail = 0;
+        if (status == MASCON_OK) status = run_plan(&w, entry, exec->workspace, &tail);
+        left &= ~tail;
         const mascon_status done = masconG_done_with(entry, masconG_conv_plan_put);
         MASCON_TRY(status);
         MASCON_TRY(done);

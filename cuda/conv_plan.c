@@ -3,7 +3,8 @@
  * The graph is the convolution, with what follows it where a fused engine exists; else the plain
  * convolution, and the rest is left to the caller. Engines are tried in the order of cuDNN's heuristics,
  * without those whose numerical notes the settings rule out: the last of them (FALLBACK) knows every
- * group count, dilation and padding in every dtype. The text of the plan that was taken is kept on disk,
+ * group count, dilation and padding in every dtype. A plan with a tail that was made but does not run gives
+ * its place to the plain one. The text of the plan that was taken is kept on disk,
  * so that a later process neither searches nor compiles.
  */
 #include "cuda/conv_plan.h"
@@ -271,6 +272,7 @@ static void keep(const char *folder, const masconG_conv_key *key, const masconG_
 
 static void destroy_plan(void *value) {
     masconG_conv_plan *p = value;
+    masconG_conv_drop_spare(p);
     masconG_descriptor_free(p->plan);
     free(p);
 }
@@ -303,5 +305,41 @@ mascon_status masconG_conv_plan_get(const masconG_conv_key *key, masconG_entry *
 }
 
 void masconG_conv_plan_put(masconG_entry *entry) { masconG_cache_put(&plans, entry); }
+
+mascon_status masconG_conv_spare(const masconG_entry *entry, masconG_conv_plan *spare) {
+    masconG_conv_key plain;
+    memcpy(&plain, entry->key, sizeof plain);
+    plain.tail = 0;
+    *spare = (masconG_conv_plan){.device = plain.device};
+    MASCON_TRY(masconG_conv_plan_get(&plain, &spare->instead));
+    const size_t bytes = masconG_conv_plan_of(spare->instead)->workspace;
+    /* not the call's: that is as large as the plan with the tail wants, in recordings, too */
+    const mascon_status status =
+        bytes ? masconG_host->alloc(spare->device, bytes, &spare->memory) : MASCON_OK;
+    if (status != MASCON_OK) masconG_conv_drop_spare(spare);
+    return status;
+}
+
+void masconG_conv_replace(masconG_entry *entry, const masconG_conv_plan *spare) {
+    masconG_conv_plan *p = entry->value;
+    masconG_conv_key key;
+    char folder[256];
+    p->instead = spare->instead;
+    p->memory = spare->memory;
+    p->device = spare->device;
+    memcpy(&key, entry->key, sizeof key);
+    if (folder_of(key.device, folder, sizeof folder) == MASCON_OK) {
+        keep(folder, &key, masconG_conv_plan_of(p->instead));
+    }
+}
+
+void masconG_conv_drop_spare(masconG_conv_plan *spare) {
+    if (!spare->instead) return;
+    const size_t bytes = masconG_conv_plan_of(spare->instead)->workspace;
+    if (spare->memory) masconG_host->free(spare->device, spare->memory, bytes);
+    masconG_conv_plan_put(spare->instead);
+    spare->instead = NULL;
+    spare->memory = NULL;
+}
 
 void masconG_conv_plans_clear(void) { masconG_cache_clear(&plans); }

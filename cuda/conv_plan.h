@@ -45,6 +45,11 @@ typedef struct masconG_conv_plan {
     cudnnBackendDescriptor_t plan;
     size_t workspace;
     int32_t tail; /* what of the key's tail the plan does; the rest is the caller's */
+    /* Of a plan with a tail that did not run: the plain plan that runs in its place, and memory for that
+     * one's workspace. Under the entry's lock. */
+    masconG_entry *instead;
+    void *memory;
+    int32_t device;
 } masconG_conv_plan;
 
 /* The plan of a problem, made on first use; its lock is to be held while it runs. Give it back with
@@ -54,6 +59,15 @@ void masconG_conv_plan_put(masconG_entry *entry);
 static inline const masconG_conv_plan *masconG_conv_plan_of(const masconG_entry *entry) {
     return entry->value;
 }
+
+/* The plain plan of a problem whose plan with a tail failed when it ran, for masconG_conv_replace; it fails
+ * where there is none. The caller holds the entry's lock. */
+mascon_status masconG_conv_spare(const masconG_entry *entry, masconG_conv_plan *spare);
+/* Has the spare, which has run, serve in place of the entry's plan, now and in later processes. The caller
+ * holds the entry's lock. */
+void masconG_conv_replace(masconG_entry *entry, const masconG_conv_plan *spare);
+/* Or gives it back. */
+void masconG_conv_drop_spare(masconG_conv_plan *spare);
 
 /* Builds and chooses without caches: for the above, and for tests that have a described device only. */
 mascon_status masconG_conv_plan_make(const masconG_conv_key *key, const masconG_target *target,

@@ -74,9 +74,24 @@ static masconG_product describe(const mascon_call *call, const mascon_view **a,
 static mascon_status settle(masconG_product *p, size_t *bytes) {
     mascon_status status = masconG_product_workspace(p, bytes);
     if (status != MASCON_E_UNSUPPORTED || p->kind == MASCONG_PRODUCT_PLAIN) return status;
-    p->kind = MASCONG_PRODUCT_PLAIN;
-    p->align_vector = 0;
+    *p = masconG_product_plain(p);
     return masconG_product_workspace(p, bytes);
+}
+
+/* As settle, then computes. A product that was planned may still be refused when it runs. */
+static mascon_status multiply(const mascon_call *call, masconG_product *p, const mascon_view *a,
+                              const mascon_view *b, const mascon_exec *exec) {
+    for (;;) {
+        size_t bytes;
+        MASCON_TRY(settle(p, &bytes));
+        void *vector = p->kind == MASCONG_PRODUCT_BIAS         ? SRC(call, 2)->data
+                       : p->kind == MASCONG_PRODUCT_COLUMN_SUM ? DST(call, 1)->data
+                                                               : NULL;
+        const mascon_status status = masconG_product_run(p, a->data, b->data, DST(call, 0)->data,
+                                                         vector, exec->workspace, exec->stream);
+        if (status != MASCON_E_UNSUPPORTED || p->kind == MASCONG_PRODUCT_PLAIN) return status;
+        *p = masconG_product_plain(p);
+    }
 }
 
 static int is_empty(const masconG_product *p) { return p->m == 0 || p->n == 0 || p->k == 0; }
@@ -89,8 +104,7 @@ static size_t workspace(const mascon_call *call) {
     size_t bytes = 0;
     if (is_empty(&p)) return parts;
     if (settle(&p, &bytes) != MASCON_OK) return 0; /* run meets and reports the same failure */
-    if (!sum || p.kind == MASCONG_PRODUCT_COLUMN_SUM) return bytes;
-    return bytes > parts ? bytes : parts;
+    return bytes > parts ? bytes : parts;          /* the same, whichever product comes to run */
 }
 
 /* Nothing to multiply: the result is zeros, and the bias on top. */
@@ -119,17 +133,11 @@ static mascon_status run(mascon_call *call, mascon_exec *exec) {
     const mascon_view *a, *b;
     masconG_product p = describe(call, &a, &b);
     const masconG_product_kind kind = (masconG_product_kind)p.kind;
-    size_t bytes;
     if (is_empty(&p)) {
         MASCON_TRY(run_empty(call, &p, exec->stream));
         p.kind = MASCONG_PRODUCT_PLAIN;
     } else {
-        MASCON_TRY(settle(&p, &bytes));
-        void *vector = p.kind == MASCONG_PRODUCT_BIAS         ? SRC(call, 2)->data
-                       : p.kind == MASCONG_PRODUCT_COLUMN_SUM ? DST(call, 1)->data
-                                                              : NULL;
-        MASCON_TRY(masconG_product_run(&p, a->data, b->data, DST(call, 0)->data, vector,
-                                       exec->workspace, exec->stream));
+        MASCON_TRY(multiply(call, &p, a, b, exec));
     }
     if ((int32_t)kind == p.kind) return MASCON_OK;
     if (kind == MASCONG_PRODUCT_BIAS) return add_bias(call, &p, exec->stream);

@@ -160,7 +160,8 @@ __global__ void step_strided(const __grid_constant__ strided_row r,
     typename Step::result result = step.start();
     const int64_t first = (int64_t)blockIdx.x * step_chunk;
     const int64_t end = first + step_chunk < r.map.numel ? first + step_chunk : r.map.numel;
-    for (int64_t i = first + threadIdx.x; !step.idle() && i < end; i += step_threads) {
+    const bool idle = step.idle();
+    for (int64_t i = first + threadIdx.x; !idle && i < end; i += step_threads) {
         if constexpr (is_wide<Step>) {
             step_one<double>(step, r, i, result);
         } else {

@@ -20,6 +20,7 @@ std::atomic<int64_t> objects{0};
 namespace {
 std::mutex counter_lock;
 std::map<std::string, int64_t> counters;
+std::string refused;
 }  // namespace
 
 void count(const char *kind) {
@@ -27,7 +28,17 @@ void count(const char *kind) {
     counters[kind]++;
 }
 
+bool refuses(const char *kind) {
+    std::lock_guard<std::mutex> guard(counter_lock);
+    return refused == kind;
+}
+
 }  // namespace library
+
+void masconF_refuse_runs(const char *kind) {
+    std::lock_guard<std::mutex> guard(library::counter_lock);
+    library::refused = kind ? kind : "";
+}
 
 int64_t masconF_objects(void) { return library::objects; }
 
@@ -403,9 +414,11 @@ cublasStatus_t matmul(cublasLtHandle_t h, cublasLtMatmulDesc_t desc_, const void
             !fake_is_device(d, p.bytes_of(p.m, p.n, p.ldd, p.step_d)) ||
             (vector && !fake_is_device(vector, (size_t)length * size)),
         CUBLAS_STATUS_EXECUTION_FAILED);
-    library::count(p.epilogue == CUBLASLT_EPILOGUE_BIAS     ? "gemm_bias"
-                   : p.epilogue == CUBLASLT_EPILOGUE_BGRADB ? "gemm_column_sum"
-                                                            : "gemm");
+    const char *kind = p.epilogue == CUBLASLT_EPILOGUE_BIAS     ? "gemm_bias"
+                       : p.epilogue == CUBLASLT_EPILOGUE_BGRADB ? "gemm_column_sum"
+                                                                : "gemm";
+    REFUSE_IF(library::refuses(kind), CUBLAS_STATUS_NOT_SUPPORTED);
+    library::count(kind);
     const size_t scratch = (size_t)with.workspace;
     auto work = [=]() {
         if (scratch) std::memset(workspace, 0xff, scratch);

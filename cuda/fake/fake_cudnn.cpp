@@ -603,7 +603,9 @@ cudnnStatus_t execute(cudnnHandle_t h, cudnnBackendDescriptor_t plan_,
     void *workspace = get<void *>(pack, A(VARIANT_PACK_WORKSPACE));
     const size_t bytes = workspace_of(plan->engine, plan->compiled);
     REFUSE_IF(bytes && !fake_is_device(workspace, bytes), CUDNN_STATUS_BAD_PARAM_NULL_POINTER);
-    library::count(plan->compiled.steps.empty() ? "conv" : "conv_fused");
+    const char *kind = plan->compiled.steps.empty() ? "conv" : "conv_fused";
+    REFUSE_IF(library::refuses(kind), CUDNN_STATUS_NOT_SUPPORTED);
+    library::count(kind);
     std::vector<const void *> needs(where.pointers.begin(), where.pointers.end());
     if (bytes) needs.push_back(workspace);
     cudaStream_t stream = reinterpret_cast<context *>(h)->stream;

@@ -20,12 +20,16 @@ FAKE_API int64_t masconF_objects(void);
 /* Executions of a kind so far: "gemm", "gemm_bias", "gemm_column_sum", "conv", "conv_fused",
  * "plan_from_text", "plan_from_config". */
 FAKE_API int64_t masconF_executions(const char *kind);
+/* From now on runs of this kind are refused as not supported, though plans of them are made; NULL: none. */
+FAKE_API void masconF_refuse_runs(const char *kind);
 }
 
 namespace library {
 
 extern std::atomic<int64_t> objects;
 void count(const char *kind);
+/* Whether a test wants runs of this kind to be refused. */
+bool refuses(const char *kind);
 
 enum type { F32, BF16, F16, F64 };
 

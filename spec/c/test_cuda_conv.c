@@ -18,6 +18,7 @@
 /* of the fake libraries (fake_library.h is C++) */
 int64_t masconF_objects(void);
 int64_t masconF_executions(const char *kind);
+void masconF_refuse_runs(const char *kind);
 
 extern const mascon_kernel masconG_conv2d, masconG_conv2d_relu, masconG_conv2d_bwd_weight,
     masconG_linear, masconG_linear_bwd_weight, masconG_matmul;
@@ -439,7 +440,12 @@ static int check_failures(void) {
     settings[MASCON_SETTING_TF32] = 1;
     EXPECT(make_pictures(&p, MASCON_OP_conv2d, MASCON_DTYPE_F32, 16, 8) == 0);
     EXPECT(fail_each(&masconG_conv2d, &p.call, CUDNN_STATUS_EXECUTION_FAILED, &failures) == 0);
+    EXPECT(failures >
+           2); /* few: where what is fused with the bias fails, there is the plain plan */
+    p.call.n_src = 2;
+    EXPECT(fail_each(&masconG_conv2d, &p.call, CUDNN_STATUS_EXECUTION_FAILED, &failures) == 0);
     EXPECT(failures > 5);
+    p.call.n_src = 3;
     EXPECT(fail_each(&masconG_conv2d, &p.call, CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED,
                      &failures) == 0);
     EXPECT(failures > 5);
@@ -452,6 +458,7 @@ static int check_failures(void) {
 static int check_messages(void) {
     pictures p;
     EXPECT(make_pictures(&p, MASCON_OP_conv2d, MASCON_DTYPE_F32, 16, 8) == 0);
+    p.call.n_src = 2; /* without a bias nothing is fused, and there is no other plan */
     masconF_fail("cudnn_backend_execute", 1, CUDNN_STATUS_EXECUTION_FAILED);
     EXPECT(run(&masconG_conv2d, &p.call) == MASCON_E_BACKEND);
     EXPECT(strstr(last_text, "cuDNN: running a convolution: CUDNN_STATUS_EXECUTION_FAILED"));
@@ -518,6 +525,110 @@ static int check_calls(void) {
     return 0;
 }
 
+/* ---- Plans that are made and do not run ---- */
+
+/* y = x w^T + 1, or the gradients of w and the bias; x {5, 20}, y {5, 4}. */
+static int check_refused_product(int32_t op, int32_t dtype, const char *kind) {
+    mascon_view x, second, first_out, vector;
+    const int forward = op == MASCON_OP_linear;
+    const mascon_kernel *kernel = forward ? &masconG_linear : &masconG_linear_bwd_weight;
+    EXPECT(make(&x, dtype, 2, (int64_t[]){5, 20}) == 0);
+    EXPECT(make(&second, dtype, 2, (int64_t[]){forward ? 4 : 5, forward ? 20 : 4}) == 0);
+    EXPECT(make(&first_out, dtype, 2, (int64_t[]){forward ? 5 : 4, forward ? 4 : 20}) == 0);
+    EXPECT(make(&vector, dtype, 1, (int64_t[]){4}) == 0);
+    mascon_view *const ones = forward ? &vector : &second;
+    const size_t bytes = (size_t)ones->numel * (size_t)mascon_dtype_size(dtype);
+    void *staged = calloc(1, 256);
+    for (int64_t i = 0; staged && i < ones->numel; i++) {
+        const uint16_t half = 0x3f80; /* 1 in bfloat16, and the upper half of 1 in float32 */
+        const size_t size = (size_t)mascon_dtype_size(dtype);
+        memcpy((char *)staged + (size_t)(i + 1) * size - sizeof half, &half, sizeof half);
+    }
+    EXPECT(cuda->stream_synchronize(NULL) == cudaSuccess); /* the zeros are there */
+    EXPECT(staged && masconG_memory_copy(ones->data, MASCON_DEVICE_CUDA, staged, MASCON_DEVICE_CPU,
+                                         bytes) == MASCON_OK);
+    mascon_call call = {.op = op, .n_src = forward ? 3 : 2, .n_dst = forward ? 1 : 2};
+    call.src[0] = as_tensor(&x);
+    call.src[1] = as_tensor(&second);
+    if (forward) call.src[2] = as_tensor(&vector);
+    call.dst[0] = as_tensor(&first_out);
+    if (!forward) call.dst[1] = as_tensor(&vector);
+    const size_t before = kernel->workspace(&call);
+    masconF_refuse_runs(kind);
+    const int64_t plain = masconF_executions("gemm"), fused = masconF_executions(kind);
+    EXPECT(run(kernel, &call) == MASCON_OK);
+    EXPECT(masconF_executions("gemm") == plain + 1 && masconF_executions(kind) == fused);
+    const mascon_view *result = forward ? &first_out : &vector;
+    EXPECT(masconG_memory_copy(staged, MASCON_DEVICE_CPU, result->data, MASCON_DEVICE_CUDA,
+                               4 * (size_t)mascon_dtype_size(dtype)) == MASCON_OK);
+    uint16_t upper;
+    memcpy(&upper, (char *)staged + mascon_dtype_size(dtype) - 2, sizeof upper);
+    EXPECT(upper == (forward ? 0x3f80 : 0x40a0)); /* 1: the bias; 5: the column's sum */
+    masconF_refuse_runs(NULL);
+    /* remembered, and what was asked for before is still enough */
+    EXPECT(run(kernel, &call) == MASCON_OK && masconF_executions(kind) == fused);
+    EXPECT(kernel->workspace(&call) <= before);
+    free(staged);
+    drop(&x);
+    drop(&second);
+    drop(&first_out);
+    drop(&vector);
+    return 0;
+}
+
+/* One algorithm refused: the next one of the same product. */
+static int check_next_algorithm(void) {
+    mascon_view x, w, y;
+    EXPECT(make(&x, MASCON_DTYPE_F32, 2, (int64_t[]){5, 6}) == 0);
+    EXPECT(make(&w, MASCON_DTYPE_F32, 2, (int64_t[]){8, 6}) == 0);
+    EXPECT(make(&y, MASCON_DTYPE_F32, 2, (int64_t[]){5, 8}) == 0);
+    mascon_call call = {.op = MASCON_OP_linear, .n_src = 2, .n_dst = 1};
+    call.src[0] = as_tensor(&x);
+    call.src[1] = as_tensor(&w);
+    call.dst[0] = as_tensor(&y);
+    masconF_fail("blas_matmul", 1, CUBLAS_STATUS_NOT_SUPPORTED);
+    EXPECT(run(&masconG_linear, &call) == MASCON_OK);
+    masconF_refuse_runs("gemm");
+    EXPECT(run(&masconG_linear, &call) == MASCON_E_UNSUPPORTED); /* no other way is left */
+    masconF_refuse_runs(NULL);
+    drop(&x);
+    drop(&w);
+    drop(&y);
+    return 0;
+}
+
+static int check_refused_convolution(void) {
+    pictures p;
+    EXPECT(make_pictures(&p, MASCON_OP_conv2d_relu, MASCON_DTYPE_F32, 16, 8) == 0);
+    masconG_conv_plans_clear();
+    const int64_t objects = masconF_objects();
+    int64_t live[4], now[4];
+    masconF_live(live);
+    masconF_refuse_runs("conv_fused");
+    const int64_t plain = masconF_executions("conv"), fused = masconF_executions("conv_fused");
+    EXPECT(run(&masconG_conv2d_relu, &p.call) == MASCON_OK);
+    EXPECT(masconF_executions("conv") == plain + 1);
+    masconF_refuse_runs(NULL);
+    EXPECT(run(&masconG_conv2d_relu, &p.call) == MASCON_OK); /* remembered */
+    EXPECT(masconF_executions("conv") == plain + 2 && masconF_executions("conv_fused") == fused);
+    masconG_conv_plans_clear();
+    EXPECT(run(&masconG_conv2d_relu, &p.call) == MASCON_OK); /* on disk, too */
+    EXPECT(masconF_executions("conv") == plain + 3 && masconF_executions("conv_fused") == fused);
+    masconG_conv_plans_clear();
+    masconF_live(now);
+    EXPECT(masconF_objects() == objects && memcmp(live, now, sizeof live) == 0);
+    drop_pictures(&p);
+    return 0;
+}
+
+static int check_refused(void) {
+    return check_refused_product(MASCON_OP_linear, MASCON_DTYPE_F32, "gemm_bias") ||
+           check_refused_product(MASCON_OP_linear, MASCON_DTYPE_BF16, "gemm_bias") ||
+           check_refused_product(MASCON_OP_linear_bwd_weight, MASCON_DTYPE_BF16,
+                                 "gemm_column_sum") ||
+           check_next_algorithm() || check_refused_convolution();
+}
+
 /* A batch that broadcasts in two ways needs as many calls as its outer dimension is long; one that one
  * step describes needs one. */
 static int check_batches(void) {
@@ -575,6 +686,23 @@ static int check_graph(void) {
     masconG_forget(MASCON_DEVICE_CUDA, graph);
     masconG_conv_plans_clear();
     EXPECT(masconF_objects() == objects && masconF_graphs() == 0);
+    /* the same of a plain plan that serves instead of a refused one, and of its memory */
+    int64_t live[4], now[4];
+    masconF_live(live);
+    masconF_refuse_runs("conv_fused");
+    EXPECT(masconG_capture(MASCON_DEVICE_CUDA, run_captured, &context, &graph) != MASCON_OK);
+    EXPECT(run(context.kernel, &p.call) == MASCON_OK);
+    const int64_t plain = masconF_executions("conv");
+    EXPECT(masconG_capture(MASCON_DEVICE_CUDA, run_captured, &context, &graph) == MASCON_OK);
+    EXPECT(masconF_executions("conv") == plain + 1);
+    masconF_refuse_runs(NULL);
+    masconG_conv_plans_clear();
+    EXPECT(masconG_replay(MASCON_DEVICE_CUDA, graph, NULL, NULL, 0) == MASCON_OK);
+    EXPECT(masconG_synchronize(MASCON_DEVICE_CUDA) == MASCON_OK);
+    masconG_forget(MASCON_DEVICE_CUDA, graph);
+    masconG_conv_plans_clear();
+    masconF_live(now);
+    EXPECT(masconF_objects() == objects && memcmp(live, now, sizeof live) == 0);
     /* no clock in a capture */
     settings[MASCON_SETTING_BENCHMARK] = 1;
     EXPECT(masconG_capture(MASCON_DEVICE_CUDA, run_captured, &context, &graph) == MASCON_OK);
@@ -604,8 +732,8 @@ int main(void) {
     EXPECT(masconG_memory_alloc(MASCON_DEVICE_CUDA, SCRATCH, &scratch) == MASCON_OK);
     int failed = check_cache() || check_alignment() || check_folder_name() || check_files() ||
                  check_keys() || check_notes() || check_choice() || check_clock() ||
-                 check_calls() || check_batches() || check_messages() || check_graph() ||
-                 check_failures();
+                 check_calls() || check_refused() || check_batches() || check_messages() ||
+                 check_graph() || check_failures();
     char command[300];
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command) != 0 || failed;

@@ -43,6 +43,7 @@ mascon_status masconI_fail_at(const char *file, int line, mascon_status code, co
 }
 
 /* What conv_plan.c needs for a device that is there, which none is. */
+const mascon_host *masconG_host;
 mascon_status masconG_check(cudaError_t error, const char *what) {
     return masconI_fail(MASCON_E_BACKEND, "%s: %d", what, (int)error);
 }
