@@ -41,8 +41,8 @@ typedef struct mascon_program mascon_program;
 MASCON_API mascon_status mascon_program_begin(mascon_program **out);
 /* 1 while this thread records a program, or calls for a saved model. */
 MASCON_API int32_t mascon_program_active(void);
-/* *own, owned, stands for t in the recording; each replay gets another tensor for it. It may not be
- * changed in place. Before the first operation. */
+/* *own, owned, stands for t in the recording; each replay gets another tensor for it. Neither it nor the
+ * memory of t may be changed in place. Before the first operation. */
 MASCON_API mascon_status mascon_program_input(mascon_program *p, mascon_tensor *t,
                                               mascon_tensor **own);
 /* Declares the next output; *copy, owned, holds its values and takes part in no graph. MASCON_E_STATE
@@ -53,6 +53,9 @@ MASCON_API mascon_status mascon_program_output(mascon_program *p, mascon_tensor 
 MASCON_API void mascon_program_pause(mascon_program *p, int32_t on);
 /* How many kernel runs were recorded so far. */
 MASCON_API int32_t mascon_program_steps(const mascon_program *p);
+/* 1 where a recorded run works with the memory of t, which was there before the recording: every replay
+ * works with that very memory. */
+MASCON_API int32_t mascon_program_uses(const mascon_program *p, const mascon_tensor *t);
 /* Ends recording and prepares replays. To be called when all handles of temporary tensors were given
  * back: memory of a tensor that somebody still holds is kept, and every replay writes into it. */
 MASCON_API mascon_status mascon_program_end(mascon_program *p);
@@ -64,7 +67,7 @@ MASCON_API void mascon_program_release(mascon_program *p);
 /* Why a program does not fit the moment. */
 enum {
     MASCON_PROGRAM_FITS = 0,
-    MASCON_PROGRAM_INPUTS,    /* shape, dtype, layout or device of an input */
+    MASCON_PROGRAM_INPUTS,    /* shape, dtype, layout or device of an input; or a step writes it */
     MASCON_PROGRAM_GRADIENTS, /* a gradient that it adds to or reads is another one, or is there */
     MASCON_PROGRAM_TRAINED,   /* another tensor requires a gradient than before */
     MASCON_PROGRAM_SETTINGS,  /* threads, precision, deterministic algorithms */

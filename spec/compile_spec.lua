@@ -601,3 +601,126 @@ describe("a replay", function()
     fails_with("was changed by add_", function() loss:backward() end)
   end)
 end)
+
+describe("a hostile script", function()
+  local x = mascon.ones({ 3 }, { device = DEVICE })
+
+  it("cannot change an argument through another name, when recorded or later", function()
+    local message = "an in-place change of an argument cannot be recorded"
+    local count = mascon.ones({ 3 }, { device = DEVICE })
+    local f = mascon.compile(function(t)
+      count:add_(1)
+      return t * 2
+    end)
+    fails_with(message, f, count)
+    f(x)
+    fails_with(message, f, count)
+    assert.same({ 2, 2, 2 }, count:totable())
+    local g = mascon.compile(function(t)
+      count:narrow(1, 2, 2):add_(t)
+      return t
+    end)
+    fails_with(message, g, count:narrow(1, 1, 2))
+  end)
+
+  it("may pass what an earlier recording left outside", function()
+    local kept
+    local f = mascon.compile(function(t)
+      kept = t * 2
+      return t + kept
+    end)
+    f(x)
+    f(x)
+    for _ = 1, 4 do
+      local want = kept * 3
+      assert_same(want, f(kept))
+    end
+  end)
+
+  it("is told that an argument of a later call requires a gradient", function()
+    local f = mascon.compile(function(t) return t * 2 end)
+    local w = mascon.ones({ 3 }, { device = DEVICE }):requires_grad_(true)
+    f(x)
+    fails_with("argument 1 of the compiled function requires a gradient", f, w)
+    fails_with("argument 1 of the compiled function requires a gradient", f, w * 2)
+    for _ = 1, 2 do
+      assert.same({ 2, 2, 2 }, mascon.no_grad(f, w):totable())
+    end
+  end)
+
+  it("cannot seed inside, and may outside", function()
+    fails_with("manual_seed: a new seed cannot be recorded", mascon.compile(function()
+      mascon.manual_seed(1)
+    end))
+    local f = mascon.compile(function(t) return F.dropout(t, { p = 0.5 }) + mascon.rand(3, { device = DEVICE }) end)
+    local seen = {}
+    for i = 1, 4 do
+      mascon.manual_seed(i % 2)
+      seen[i] = lines_of(f(x))
+    end
+    assert.same({ seen[1], seen[2] }, { seen[3], seen[4] })
+  end)
+
+  it("cannot put another tensor in the place of one that is worked with", function()
+    local mean = x * 0
+    fails_with("another tensor in the place of mean, which the function works with, cannot be recorded",
+      mascon.compile(function(t)
+        mean = mean * 0.5 + t
+        return mean
+      end), x)
+    local Mean = nn.Module:extend "Mean"
+    function Mean:init() self:register_buffer("value", x * 0) end
+    function Mean:forward(t)
+      self.value = self.value * 0.5 + t
+      return self.value
+    end
+    local net = Mean()
+    fails_with("Mean: another tensor in the place of value", mascon.compile(function(t) return net(t) end), x)
+  end)
+
+  it("keeps arguments that nobody else holds while memory is looked for", function()
+    local f = mascon.compile(function(t) return t * 2 end)
+    local function given(i)
+      local t = mascon.full({ 4000 }, i):to(DEVICE)
+      layer.C.mascon_testing_fail_allocation(1)
+      return f(t)
+    end
+    f(mascon.zeros({ 4000 }, { device = DEVICE }))
+    for i = 1, 5 do
+      assert.equal(2 * i, given(i)[4000]:item())
+    end
+    layer.C.mascon_testing_fail_allocation(0)
+  end)
+
+  it("may add groups to an optimizer and switch its options on", function()
+    local function run(compiled)
+      mascon.manual_seed(2)
+      local a, b = nn.Linear(4, 3):to(DEVICE), nn.Linear(4, 3):to(DEVICE)
+      local optimizer = optim.AdamW(a:parameters(), { lr = 0.1 })
+      local other = optim.SGD(a:parameters(), { lr = 0.01 })
+      local step = function(t, y)
+        local loss = F.cross_entropy(a(t) + b(t), y)
+        optimizer:zero_grad()
+        loss:backward()
+        optimizer:step()
+        other:step()
+        return loss
+      end
+      step = compiled and mascon.compile(step) or step
+      local seen = {}
+      for i = 1, 9 do
+        if i == 3 then
+          optimizer:add_param_group { params = b:parameters() }
+        elseif i == 5 then
+          optimizer.param_groups[1].amsgrad = true
+        elseif i == 7 then
+          other.param_groups[1].momentum = 0.9
+        end
+        seen[i] = lines_of(step(mascon.randn(6, 4):to(DEVICE), mascon.randint(1, 3, { 6 }):to(DEVICE)))
+      end
+      return seen
+    end
+    local want = run(false)
+    assert.same(want, run(true))
+  end)
+end)

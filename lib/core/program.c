@@ -160,11 +160,19 @@ static mascon_status restore_constant(mascon_program *p, const mascon_tensor *t)
     return status;
 }
 
+/* Whether a storage is an input's or the one that an input was copied from: a replay works with the latter
+ * itself. */
+static int is_input(const mascon_program *p, const masconI_storage *s) {
+    for (int32_t i = 0; i < p->places.n && p->places.at[i].input >= 0; i++) {
+        if (p->places.at[i].storage == s || p->places.at[i].source == s->id) return 1;
+    }
+    return 0;
+}
+
 /* A storage that the coming run writes. */
 static mascon_status before_write(mascon_program *p, const mascon_tensor *t) {
     masconI_storage *s = t->storage;
-    const int32_t place = masconI_program_place(p, s);
-    if (place >= 0 && p->places.at[place].input >= 0) {
+    if (is_input(p, s)) {
         masconI_fail(MASCON_E_STATE, "an in-place change of an argument cannot be recorded");
         return masconI_hint("x:clone() first");
     }
@@ -425,7 +433,9 @@ mascon_status mascon_program_input(mascon_program *p, mascon_tensor *t, mascon_t
         mascon_tensor_release(copy);
         return status;
     }
-    p->places.at[p->headers.at[p->headers.n - 1].place].input = p->inputs.n;
+    masconI_place *place = &p->places.at[p->headers.at[p->headers.n - 1].place];
+    place->input = p->inputs.n;
+    place->source = t->storage->id;
     p->inputs.at[p->inputs.n++] = header;
     *own_input = copy;
     return MASCON_OK;
@@ -461,6 +471,11 @@ void mascon_program_pause(mascon_program *p, int32_t on) {
 }
 
 int32_t mascon_program_steps(const mascon_program *p) { return p ? p->steps.n : 0; }
+
+int32_t mascon_program_uses(const mascon_program *p, const mascon_tensor *t) {
+    if (!p || !t || !t->storage || t->storage->program == p->id) return 0;
+    return masconI_program_place(p, t->storage) >= 0;
+}
 
 void masconI_program_stop(mascon_program *p) {
     if (!p->active) return;

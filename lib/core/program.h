@@ -22,9 +22,11 @@ typedef struct masconI_step {
 typedef struct masconI_place {
     masconI_storage *storage; /* retained */
     int32_t input;            /* stands for this input; -1 */
+    uint64_t source;          /* number of the storage that this input was copied from */
     int32_t first, last;      /* positions of a temporary one, in the order of running */
     uint8_t temporary;        /* lives in the arena */
     uint8_t wanted;
+    uint8_t written; /* by a step */
     size_t offset;
 } masconI_place;
 

@@ -47,6 +47,11 @@ static void want(mascon_program *p, const mascon_tensor *t, int32_t position) {
     place_of(p, t)->wanted = 1;
 }
 
+static void note_written(mascon_program *p, const mascon_tensor *t, int32_t position) {
+    (void)position;
+    place_of(p, t)->written = 1;
+}
+
 static int writes_wanted(mascon_program *p, const masconI_step *step) {
     const mascon_call *call = &step->call;
     for (int i = 0; i < call->n_dst; i++) {
@@ -80,6 +85,7 @@ static void find_needed(mascon_program *p) {
             step->needed = 1;
             each_tensor(p, step, 0, want, 0);
             each_tensor(p, step, 1, want, 0);
+            each_tensor(p, step, 1, note_written, 0);
         }
     }
 }
@@ -476,6 +482,8 @@ int32_t mascon_program_fits(const mascon_program *p, mascon_tensor *const *input
     }
     for (int32_t i = 0; i < n_inputs; i++) {
         if (!same_input(inputs[i], p->inputs.at[i])) return MASCON_PROGRAM_INPUTS;
+        const int32_t place = masconI_program_place(p, inputs[i]->storage);
+        if (place >= 0 && p->places.at[place].written) return MASCON_PROGRAM_INPUTS;
         if (p->graph && masconI_program_shift(&inputs[i]->view) !=
                             masconI_program_shift(&p->inputs.at[i]->view)) {
             return MASCON_PROGRAM_INPUTS;

@@ -7,6 +7,7 @@ local layer = require "mascon.ffi"
 local options = require "mascon.options"
 local output = require "mascon.output"
 local random = require "mascon.random"
+local recording = require "mascon.recording"
 local raise = require "mascon.raise"
 
 local C, is_tensor, check, state = layer.C, layer.is_tensor, layer.check, layer.state
@@ -123,14 +124,24 @@ end
 
 -- Recording -------------------------------------------------------------------------------------------
 
-local function check_gradients(n, ...)
+local function refuse_gradients(n, ...)
   for i = 1, n do
     local v = (select(i, ...))
-    if is_tensor(v) and bit.band(state.flags, GRAD) ~= 0 and v.requires_grad then
+    if is_tensor(v) and v.requires_grad then
       options.fail("compile", ("argument %d of the compiled function requires a gradient, which would not "
         .. "reach it"):format(i), "x:detach(), or compile the whole step")
     end
   end
+end
+
+--- Whether an argument requires a gradient.
+local function want_gradients(self)
+  for i = 0, self.count - 1 do
+    if C.mascon_tensor_requires_grad(self.given[i]) ~= 0 then
+      return true
+    end
+  end
+  return false
 end
 
 --- Calls fn while handle records; gives its results as copies, and how to build them again.
@@ -145,19 +156,23 @@ local function run_recorded(handle, fn, n, ...)
   local function collect(...)
     return select("#", ...), { ... }
   end
+  local before = recording.tensors_of(fn)
   local count, results = collect(fn(unpack(args, 1, n)))
+  for at, v in pairs(before) do
+    local name, now = debug.getupvalue(fn, at)
+    recording.replaced("compile", name, v, now)
+  end
   return count, read_results(handle, count, results)
 end
 
 --- Records a call of fn, which runs as always: returns the entry and the values of the call.
 local function record(self, n, ...)
-  check_gradients(n, ...)
   local box = layer.new "mascon_program *[1]"
   check(C.mascon_program_begin(box), "compile")
   local handle = layer.gc(box[0], C.mascon_program_release)
-  local recording = { handle = handle, modules = {}, seen = {}, steps = {} }
+  local notes = { handle = handle, modules = {}, seen = {}, steps = {} }
   local scope = state.scope
-  state.recording, state.scope = recording, nil
+  state.recording, state.scope = notes, nil
   local good, n_values, values, outputs = guard.call("compile", run_recorded, handle, self.fn, n, ...)
   state.recording, state.scope = nil, scope
   if not good then
@@ -169,7 +184,7 @@ local function record(self, n, ...)
   check(C.mascon_program_end(handle), "compile")
   local entry = {
     handle = handle, n = n, constants = { unpack(self.constants, 1, n) }, flags = state.flags,
-    structure = state.structure, modes = state.modes, modules = recording.modules, steps = recording.steps,
+    structure = state.structure, modes = state.modes, modules = notes.modules, steps = notes.steps,
     n_outputs = outputs.count, build = outputs.build, bytes = outputs.bytes, made = {}, calls = 0,
     box = layer.new("mascon_tensor *[?]", math.max(1, outputs.count)),
     generator = random.generator(),
@@ -225,7 +240,7 @@ local function mismatch(self, entry, n)
   local steps = entry.steps
   for i = 1, #steps do
     if not steps[i].valid() then
-      return "an optimizer's state, which was loaded anew", true
+      return "an optimizer's parameter groups, or its state, which was loaded anew", true
     end
   end
 end
@@ -276,8 +291,10 @@ local function advance(entry)
       local name = named[at]
       local v = now[name]
       local number = v == true and 1 or v == false and 0 or v
-      if step.given[name] ~= number then
-        if C.mascon_program_set(entry.handle, step.first, step.last, step.op, name, number) ~= 0 then
+      local old = step.given[name]
+      if old ~= number then
+        local switched = type(v) == "boolean" or (old == 0) ~= (number == 0) -- may want other state tensors
+        if switched or C.mascon_program_set(entry.handle, step.first, step.last, step.op, name, number) ~= 0 then
           for k = i, 1, -1 do
             entry.steps[k].undo()
           end
@@ -290,13 +307,26 @@ local function advance(entry)
   return true
 end
 
+--- Tries again with the memory that the collector gives back. Nobody may hold the arguments any more: the
+--- calls that brought them here have ended.
+local function run_again(entry, self)
+  local given, count = self.given, self.count
+  for i = 0, count - 1 do
+    C.mascon_tensor_retain(given[i])
+  end
+  collectgarbage()
+  collectgarbage()
+  C.mascon_empty_cache(0)
+  local status = C.mascon_program_run(entry.handle, given, count, entry.box, entry.n_outputs)
+  for i = 0, count - 1 do
+    C.mascon_tensor_release(given[i])
+  end
+  return status
+end
+
 local function failed(entry, self, status)
-  local name = layer.string(C.mascon_last_error().op)
-  if status == C.MASCON_E_OOM and name == "" then -- no memory for the results; nothing has run yet
-    collectgarbage()
-    collectgarbage()
-    C.mascon_empty_cache(0)
-    status = C.mascon_program_run(entry.handle, self.given, self.count, entry.box, entry.n_outputs)
+  if status == C.MASCON_E_OOM and C.mascon_last_error().op[0] == 0 then -- for the results; nothing has run yet
+    status = run_again(entry, self)
     if status == 0 then
       return
     end
@@ -304,7 +334,7 @@ local function failed(entry, self, status)
   for k = #entry.steps, 1, -1 do
     entry.steps[k].undo()
   end
-  name = layer.string(C.mascon_last_error().op)
+  local name = layer.string(C.mascon_last_error().op)
   check(status, name == "" and "compile" or nil)
 end
 
@@ -347,6 +377,9 @@ local function call(self, ...)
   end
   local n = select("#", ...)
   sort_arguments(self, n, ...)
+  if bit.band(state.flags, GRAD) ~= 0 and want_gradients(self) then
+    refuse_gradients(n, ...)
+  end
   local entry, why = choose(self, n)
   if entry and debugging then
     entry.calls = entry.calls + 1

@@ -2,6 +2,7 @@
 
 local layer = require "mascon.ffi"
 local options = require "mascon.options"
+local recording = require "mascon.recording"
 
 local C = layer.C
 local M = {}
@@ -29,6 +30,7 @@ end
 ---@param seed integer 0 or more, below 2^53
 function M.manual_seed(seed)
   options.check("manual_seed", { "seed", nil, "integer", min = 0 }, seed)
+  recording.refuse("manual_seed", "a new seed", "seed outside of the compiled function")
   local g = M.generator()
   g.seed = seed
   C.mascon_generator_seed(g.h, seed)
@@ -42,6 +44,7 @@ end
 
 --- Restores what get_state gave.
 function M.set_state(given)
+  recording.refuse("set_state", "another state of the generator", "set it outside of the compiled function")
   local g = M.generator()
   g.seed = given.seed
   C.mascon_generator_set(g.h, given.seed, given.counter)

@@ -41,6 +41,39 @@ function M.refuse(name, what, hint)
   end
 end
 
+--- The tensors among fn's variables from outside, by their numbers.
+---@param fn function
+---@return table<integer, mascon.Tensor>
+function M.tensors_of(fn)
+  local found, i = {}, 1
+  while true do
+    local name, v = debug.getupvalue(fn, i)
+    if not name then
+      return found
+    elseif layer.is_tensor(v) then
+      found[i] = v
+    end
+    i = i + 1
+  end
+end
+
+--- Refuses another tensor in the place of one that the recording works with: a replay would go on with the
+--- old one.
+---@param name string prefix of the error
+---@param place string the variable or field
+---@param before any
+---@param now any
+function M.replaced(name, place, before, now)
+  local recording = state.recording
+  if not recording or recording.paused or not layer.is_tensor(before) or before == now or before.h == nil
+    or C.mascon_program_uses(recording.handle, before.h) == 0
+    or layer.is_tensor(now) and C.mascon_tensor_storage_id(now.h) == C.mascon_tensor_storage_id(before.h) then
+    return
+  end
+  M.refuse(name, ("another tensor in the place of %s, which the function works with,"):format(place),
+    ("%s:copy_(...)"):format(place))
+end
+
 --- How many kernel runs were recorded so far; nil outside of a recording.
 ---@return integer?
 function M.count()

@@ -497,6 +497,8 @@ static void programs(void) {
     REFUSED((mascon_program_begin(&p), mascon_program_output(p, t, NULL)));
     QUIET_VOID(mascon_program_pause(NULL, 1));
     QUIET(mascon_program_steps(NULL));
+    QUIET(mascon_program_uses(NULL, t));
+    QUIET((mascon_program_begin(&p), mascon_program_uses(p, NULL)));
     REFUSED(mascon_program_end(NULL));
     REFUSED((mascon_program_begin(&p), mascon_program_end(p), mascon_program_end(p)));
     QUIET_VOID(mascon_program_release(NULL));

@@ -95,6 +95,9 @@ local function assign(self, name, v)
     or class.prepared and class.prepared[name]) then
     recording.changed()
   end
+  if layer.state.recording then
+    recording.replaced(class.class_name, name, rawget(books.values, name), v)
+  end
   if name == "training" or name == "frozen" then
     layer.state.modes = (layer.state.modes or 0) + 1
   end

@@ -222,9 +222,11 @@ local function step_count(self)
     autograd.steps_taken = self.steps_taken
     return {}
   end
+  local groups = self.param_groups
+  local n, last = #groups, groups[#groups]
   return {
     given = {}, names = {},
-    valid = function() return true end,
+    valid = function() return self.param_groups == groups and #groups == n and groups[n] == last end,
     advance = function() return count(1) end,
     undo = function() count(-1) end,
   }
