@@ -26,6 +26,7 @@ namespace {
 
 enum { MAX_DEVICES = 8, QUEUE_LIMIT = 512, MULTIPROCESSORS = 4 };
 constexpr size_t UNIT = 512; /* what cudaMalloc aligns to, or more */
+constexpr size_t HUGE_PAGE = 2 << 20;
 constexpr size_t SHARED_LIMIT = 48 << 10, SHARED_OPT_IN = 227 << 10;
 
 struct device {
@@ -59,6 +60,8 @@ size_t number(const char *name, size_t standard) {
     return text && *text ? std::strtoull(text, nullptr, 10) : standard;
 }
 
+size_t rounded(size_t bytes) { return (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE; }
+
 void prepare() {
     if (n_devices >= 0) return;
     n_devices = (int)std::min<size_t>(number("MASCON_FAKE_DEVICES", 1), MAX_DEVICES);
@@ -69,13 +72,16 @@ void prepare() {
     for (int i = 0; i < n_devices; i++) {
         device *d = &devices[i];
         d->size = number("MASCON_FAKE_MEMORY", size_t(1) << 30) / 4096 * 4096;
-        void *base = mmap(nullptr, d->size, guard ? PROT_NONE : PROT_READ | PROT_WRITE,
+        size_t bytes = rounded(d->size) + HUGE_PAGE;
+        void *base = mmap(nullptr, bytes, guard ? PROT_NONE : PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (base == MAP_FAILED) {
             n_devices = i;
             return;
         }
-        d->base = static_cast<char *>(base);
+        /* protect() is called twice a launch, and takes as long as there are pages */
+        madvise(base, bytes, MADV_HUGEPAGE);
+        d->base = static_cast<char *>(base) + (rounded((size_t)base) - (size_t)base);
         d->legacy.device = i;
     }
 }
@@ -83,7 +89,7 @@ void prepare() {
 void protect(int rights) {
     if (!guard) return;
     for (int i = 0; i < n_devices; i++) {
-        size_t bytes = (devices[i].top + 4095) / 4096 * 4096;
+        size_t bytes = rounded(devices[i].top);
         if (bytes) mprotect(devices[i].base, bytes, rights);
     }
 }

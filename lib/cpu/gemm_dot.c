@@ -20,7 +20,7 @@ MASCON_AVX512 static inline __attribute__((always_inline)) void block(
         for (int j = 0; j < columns; j++) sum[i][j] = _mm512_setzero_ps();
     }
     for (int64_t e = 0; e < k; e += VECTOR) {
-        const __mmask16 m = k - e >= VECTOR ? (__mmask16)0xffff : (__mmask16)((1u << (k - e)) - 1);
+        const __mmask16 m = (__mmask16)(k - e >= VECTOR ? 0xffffu : (1u << (k - e)) - 1);
         __m512 x[ROWS];
 #pragma GCC unroll 4
         for (int i = 0; i < rows; i++) x[i] = _mm512_maskz_loadu_ps(m, a + i * lda + e);

@@ -38,7 +38,7 @@ static int64_t element(const mascon_window2d *w, const window *s, int64_t i, int
 
 #if MASCON_HAS_AVX512_CODE
 static inline __mmask16 lanes(int64_t left) {
-    return left >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << left) - 1);
+    return (__mmask16)(left >= 16 ? 0xffffu : (1u << left) - 1);
 }
 #endif
 
