@@ -1,59 +1,33 @@
 /* attention.cu: scaled_dot_product_attention, with and without dropout, and their backward op. Shapes are
  * in ops/attention.h.
  *
- * A warp works on one row: of q forward and for dq, of k for dk and dv. It walks through the rows of the
+ * Large calls go by matrix products (attention_products.cu; attention.cuh has the choice). In the others a
+ * warp works on one row: of q forward and for dq, of k for dk and dv. It walks through the rows of the
  * other side, makes each score anew and adds to sums that lie in shared memory, lane c's every 32nd column.
  * So no scores are kept, sums have a fixed order, and rows may lie anywhere.
  */
-#include "cuda/group.cuh"
-#include "ops/attention.h"
-#include "ops/nn.h"
+#include "cuda/attention.cuh"
 
 namespace mascon {
 namespace {
 
-/* Where the matrices of an operand lie, in elements. */
-struct operand {
-    const void *data;
-    int64_t batch[MASCON_MAX_DIMS], row, column;
-};
-
-struct problem {
-    operand q, k, v, mask;
-    int64_t batch[MASCON_MAX_DIMS], matrices, l, s, e, width;
-    int32_t dims, causal, mask_is_bool; /* mask.data may be NULL */
-    double scale;
-    int32_t drops;
-    uint32_t threshold;
-    float keep; /* 1 / (1 - p) */
-    live<random_key> random;
-};
-
-__device__ inline int64_t matrix_of(const problem &p, const operand &o, int64_t matrix) {
-    int64_t offset = 0;
-    for (int d = p.dims - 1; d >= 0; d--) {
-        const int64_t rest = matrix / p.batch[d];
-        offset += (matrix - rest * p.batch[d]) * o.batch[d];
-        matrix = rest;
-    }
-    return offset;
-}
+typedef attention_problem problem;
 
 /* One matrix of the batch. */
 template <class T>
 struct place {
     const T *q, *k, *v;
-    int64_t mask, weight; /* the first element of the mask; the number of the first weight */
+    int64_t mask, matrix; /* mask: its first element */
 };
 
 template <class T>
 __device__ inline place<T> place_of(const problem &p, int64_t matrix) {
     place<T> at;
-    at.q = (const T *)p.q.data + matrix_of(p, p.q, matrix);
-    at.k = (const T *)p.k.data + matrix_of(p, p.k, matrix);
-    at.v = (const T *)p.v.data + matrix_of(p, p.v, matrix);
-    at.mask = p.mask.data ? matrix_of(p, p.mask, matrix) : 0;
-    at.weight = matrix * p.l * p.s;
+    at.q = (const T *)p.q.data + attention_matrix_of(p, p.q, matrix);
+    at.k = (const T *)p.k.data + attention_matrix_of(p, p.k, matrix);
+    at.v = (const T *)p.v.data + attention_matrix_of(p, p.v, matrix);
+    at.mask = p.mask.data ? attention_matrix_of(p, p.mask, matrix) : 0;
+    at.matrix = matrix;
     return at;
 }
 
@@ -72,27 +46,10 @@ __device__ inline compute_of<T> dot(int64_t n, const T *a, int64_t across_a, con
 template <class T>
 __device__ inline compute_of<T> score(const problem &p, const place<T> &at, int64_t i, int64_t j) {
     typedef compute_of<T> C;
-    if (p.causal && j > i) return -INFINITY;
-    C add = 0;
-    if (p.mask.data) {
-        const int64_t m = at.mask + i * p.mask.row + j * p.mask.column;
-        if (!p.mask_is_bool) {
-            add = to_real(((const T *)p.mask.data)[m]);
-        } else if (!((const uint8_t *)p.mask.data)[m]) {
-            return -INFINITY;
-        }
-    }
+    C add;
+    if (!attention_takes<T>(p, at.mask, i, j, &add)) return -INFINITY;
     const C sum = dot(p.e, at.q + i * p.q.row, p.q.column, at.k + j * p.k.row, p.k.column);
     return sum * (C)p.scale + add;
-}
-
-/* By what dropout multiplies weight {i, j}. */
-template <class T>
-__device__ inline compute_of<T> kept(const problem &p, const place<T> &at, const random_key &key,
-                                     int64_t i, int64_t j) {
-    if (!p.drops) return 1;
-    const uint32_t word = random_word(key, (uint64_t)(at.weight + i * p.s + j));
-    return word >> 8 >= p.threshold ? (compute_of<T>)p.keep : 0;
 }
 
 /* This warp's row of all rows of all matrices, and its columns of sums in shared memory. */
@@ -122,7 +79,7 @@ __global__ void forward(const problem p, T *y, compute_of<T> *lse) {
         const C w = exp(s - above);
         sum = sum * factor + w;
         top = above;
-        const C share = w * kept(p, at, key, i, j);
+        const C share = w * attention_kept<C>(p, key, at.matrix, i, j);
         for (int64_t c = threadIdx.x % 32; c < p.width; c += 32) {
             out[c] = out[c] * factor + share * to_real(at.v[j * p.v.row + c * p.v.column]);
         }
@@ -151,7 +108,7 @@ __global__ void backward_rows(const problem p, const T *dy, const T *y, const co
         C change = 0;
         if (s != -(C)INFINITY) {
             const C dw = dot(p.width, d, 1, at.v + j * p.v.row, p.v.column);
-            change = exp(s - lse[row]) * (dw * kept(p, at, key, i, j) - all);
+            change = exp(s - lse[row]) * (dw * attention_kept<C>(p, key, at.matrix, i, j) - all);
         }
         if (dscores && threadIdx.x % 32 == 0) dscores[row * p.s + j] = from_real<T>(change);
         if (s == -(C)INFINITY) continue;
@@ -181,7 +138,7 @@ __global__ void backward_keys(const problem p, const T *dy, const compute_of<T> 
         if (s == -(C)INFINITY) continue;
         const int64_t query = matrix * p.l + i;
         const T *d = dy + query * p.width;
-        const C w = exp(s - lse[query]), keep = kept(p, at, key, i, j);
+        const C w = exp(s - lse[query]), keep = attention_kept<C>(p, key, at.matrix, i, j);
         const C dw = dot(p.width, d, 1, at.v + j * p.v.row, p.v.column);
         const C change = w * (dw * keep - inner[query]);
         for (int64_t c = threadIdx.x % 32; c < p.e; c += 32) {
@@ -201,54 +158,17 @@ __global__ void backward_keys(const problem p, const T *dy, const compute_of<T> 
 
 /* ---- On the host ---- */
 
-operand operand_of(const mascon_attention &a, const mascon_view *v) {
-    operand o;
-    memset(&o, 0, sizeof o);
-    if (!v) return o;
-    o.data = v->data;
-    for (int32_t d = a.dims - 1, at = v->ndim - 3; d >= 0 && at >= 0; d--, at--) {
-        o.batch[d] = v->shape[at] != 1 ? v->stride[at] : 0;
-    }
-    o.row = masconI_attention_mask_stride(v, 2);
-    o.column = masconI_attention_mask_stride(v, 1);
-    return o;
+/* Threads of a block with this many sums for each warp; one warp's fit (attention_by_products). */
+int threads_for(int64_t sums, size_t size) {
+    int warps = 4;
+    while (warps > 1 && sums * warps * (int64_t)size > attention_shared) warps /= 2;
+    return warps * 32;
 }
 
 problem problem_of(const mascon_call *call, const mascon_exec *exec) {
     mascon_attention a;
     masconI_attention_of(call, &a);
-    problem p;
-    memset((void *)&p, 0, sizeof p);
-    p.q = operand_of(a, a.q);
-    p.k = operand_of(a, a.k);
-    p.v = operand_of(a, a.v);
-    p.mask = operand_of(a, a.mask);
-    memcpy(p.batch, a.batch, sizeof p.batch);
-    p.dims = a.dims;
-    p.matrices = a.matrices;
-    p.l = a.l, p.s = a.s, p.e = a.e, p.width = a.width;
-    p.causal = a.causal;
-    p.mask_is_bool = a.mask && a.mask->dtype == MASCON_DTYPE_BOOL;
-    p.scale = a.scale;
-    p.drops = a.dropout > 0;
-    p.threshold = masconI_dropout_threshold(a.dropout);
-    p.keep = a.dropout < 1 ? (float)(1 / (1 - a.dropout)) : 0;
-    p.random = live_of(exec, random_of(call));
-    return p;
-}
-
-/* Threads of a block with this many sums for each warp; 0 where not even one warp's fit. */
-int threads_for(int64_t sums, size_t size) {
-    const int64_t most = 48 * 1024 / (int64_t)size;
-    int warps = 4;
-    while (warps && sums * warps > most) warps /= 2;
-    return warps * 32;
-}
-
-mascon_status too_wide(const problem &p) {
-    return masconI_fail(MASCON_E_UNSUPPORTED,
-                        "%lld and %lld features are not supported on cuda; at most 48 KB of sums",
-                        (long long)p.e, (long long)p.width);
+    return attention_problem_of(call, exec, a);
 }
 
 template <class T>
@@ -256,7 +176,6 @@ mascon_status forward_of(const mascon_call *call, const mascon_exec *exec) {
     typedef compute_of<T> C;
     const problem p = problem_of(call, exec);
     const int threads = threads_for(p.width, sizeof(C));
-    if (!threads) return too_wide(p);
     const dim3 grid((unsigned)divide_up(p.matrices * p.l, threads / 32));
     return launch(forward<T>, grid, dim3(threads), sizeof(C) * (size_t)(p.width * (threads / 32)),
                   exec->stream, p, (T *)DST(call, 0)->data, (C *)DST(call, 1)->data);
@@ -271,8 +190,7 @@ mascon_status backward_of(const mascon_call *call, const mascon_exec *exec) {
     const C *lse = (const C *)SRC(call, NN_ATTENTION_BWD_LSE)->data;
     C *inner = (C *)exec->workspace;
     T *dscores = call->n_dst > 3 ? (T *)DST(call, 3)->data : NULL;
-    int threads = threads_for(p.e + p.width, sizeof(C));
-    if (!threads) return too_wide(p);
+    const int threads = threads_for(p.e + p.width, sizeof(C));
     MASCON_TRY(launch(backward_rows<T>, dim3((unsigned)divide_up(p.matrices * p.l, threads / 32)),
                       dim3(threads), sizeof(C) * (size_t)(p.e * (threads / 32)), exec->stream, p,
                       dy, y, lse, inner, (T *)DST(call, 0)->data, dscores));
@@ -283,6 +201,7 @@ mascon_status backward_of(const mascon_call *call, const mascon_exec *exec) {
 }
 
 mascon_status run(mascon_call *call, mascon_exec *exec) {
+    if (attention_by_products(call)) return attention_products_run(call, exec);
     return dispatch_float(SRC(call, 0)->dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
         return forward_of<T>(call, exec);
@@ -290,6 +209,7 @@ mascon_status run(mascon_call *call, mascon_exec *exec) {
 }
 
 mascon_status run_bwd(mascon_call *call, mascon_exec *exec) {
+    if (attention_by_products(call)) return attention_products_run(call, exec);
     return dispatch_float(SRC(call, 0)->dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
         return backward_of<T>(call, exec);
@@ -297,20 +217,29 @@ mascon_status run_bwd(mascon_call *call, mascon_exec *exec) {
 }
 
 size_t workspace(const mascon_call *call) {
+    if (attention_by_products(call)) return attention_products_workspace(call);
+    if (call->op != MASCON_OP_scaled_dot_product_attention_bwd) return 0;
     const mascon_view *lse = SRC(call, NN_ATTENTION_BWD_LSE);
     return sizeof(double) * (size_t)lse->numel;
 }
 
-/* q, k, v and the mask lie anywhere; the rest is row-major. */
-int wish(const mascon_call *, mascon_wish *w) {
+/* The mask lies anywhere; q, k and v do where no library multiplies them; the rest is row-major. */
+int wish(const mascon_call *call, mascon_wish *w) {
+    const bool products = attention_by_products(call);
     w->dst[0] = w->dst[1] = MASCON_WISH_ROW;
+    for (int i = 0; i < 3 && products; i++) w->src[i] = MASCON_WISH_ROW;
+    w->kernel = products ? "cublaslt" : "rows";
     return 1;
 }
 
-int wish_bwd(const mascon_call *, mascon_wish *w) {
-    w->src[NN_ATTENTION_BWD_DY] = w->src[NN_ATTENTION_BWD_Y] = MASCON_WISH_ROW;
-    w->src[NN_ATTENTION_BWD_LSE] = MASCON_WISH_ROW;
+int wish_bwd(const mascon_call *call, mascon_wish *w) {
+    const bool products = attention_by_products(call);
+    for (int i = 0; i < NN_ATTENTION_BWD_MASK; i++) {
+        const bool operand = i >= NN_ATTENTION_BWD_Q && i <= NN_ATTENTION_BWD_V;
+        w->src[i] = operand && !products ? MASCON_WISH_ANY : MASCON_WISH_ROW;
+    }
     for (int i = 0; i < 4; i++) w->dst[i] = MASCON_WISH_ROW;
+    w->kernel = products ? "cublaslt" : "rows";
     return 1;
 }
 
@@ -319,6 +248,6 @@ int wish_bwd(const mascon_call *, mascon_wish *w) {
 
 using namespace mascon;
 
-MASCON_KERNEL(scaled_dot_product_attention, wish, NULL, run);
-MASCON_KERNEL_LIVE(scaled_dot_product_attention_dropout, wish, NULL, run, random_of);
+MASCON_KERNEL(scaled_dot_product_attention, wish, workspace, run);
+MASCON_KERNEL_LIVE(scaled_dot_product_attention_dropout, wish, workspace, run, random_of);
 MASCON_KERNEL_LIVE(scaled_dot_product_attention_bwd, wish_bwd, workspace, run_bwd, random_of);

@@ -216,7 +216,8 @@ static cublasStatus_t describe(const masconG_product *p, plan *made) {
                         p->batch, p->step_a);
     }
     if (s == CUBLAS_STATUS_SUCCESS) {
-        s = make_layout(&made->result, p->dtype, p->n, p->m, p->ldd, p->batch, p->step_d);
+        s = make_layout(&made->result, p->wide ? MASCON_DTYPE_F32 : p->dtype, p->n, p->m, p->ldd,
+                        p->batch, p->step_d);
     }
     return s;
 }

@@ -31,7 +31,7 @@ typedef struct masconG_product {
     int64_t m, n, k, lda, ldb, ldd, batch, step_a, step_b, step_d;
     int32_t ta, tb, dtype, kind, device;
     int32_t align_a, align_b, align_d, align_vector; /* bytes, of the addresses */
-    int32_t reserved;                                /* 0 */
+    int32_t wide; /* 1: d is float32, beside a and b of 16 bits; only of the plain kind */
 } masconG_product;
 
 /* The largest power of two up to 256 that divides the address. */

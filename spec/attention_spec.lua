@@ -159,42 +159,56 @@ describe("scaled_dot_product_attention", function()
   end)
 
   it("has the gradients of the chain of operations over several tiles of rows and keys", function()
-    local q, k, v = mascon.randn { 2, 140, 20 }, mascon.randn { 2, 90, 20 }, mascon.randn { 2, 90, 20 }
-    local grads, w = {}, mascon.randn { 2, 140, 20 }
-    for way = 1, 2 do
-      local a, b, c = q:clone():requires_grad_(true), k:clone():requires_grad_(true),
-        v:clone():requires_grad_(true)
-      local y = way == 1 and F.scaled_dot_product_attention(a, b, c)
-        or mascon.softmax(a:matmul(b:transpose(2, 3)) / math.sqrt(20), 3):matmul(c)
-      ;(y * w):sum():backward()
-      grads[way] = { y:detach(), a.grad, b.grad, c.grad }
+    local function check(batch, l, s, causal)
+      local q, k, v = mascon.randn { batch, l, 20 }, mascon.randn { batch, s, 20 }, mascon.randn { batch, s, 20 }
+      local grads, w = {}, mascon.randn { batch, l, 20 }
+      local hidden = mascon.full({ l, s }, -math.huge):triu(1)
+      for way = 1, 2 do
+        local a, b, c = q:clone():requires_grad_(true), k:clone():requires_grad_(true),
+          v:clone():requires_grad_(true)
+        local scores = way == 2 and a:matmul(b:transpose(2, 3)) / math.sqrt(20)
+        local y = way == 1 and F.scaled_dot_product_attention(a, b, c, { is_causal = causal })
+          or mascon.softmax(causal and scores + hidden or scores, 3):matmul(c)
+        ;(y * w):sum():backward()
+        grads[way] = { y:detach(), a.grad, b.grad, c.grad }
+      end
+      for i = 1, 4 do
+        close(grads[1][i], grads[2][i])
+      end
     end
-    for i = 1, 4 do
-      close(grads[1][i], grads[2][i])
-    end
+    check(2, 140, 90, false)
+    check(1, 140, 300, true)
+    check(3, 300, 290, true)
+    check(9, 130, 130, true)
   end)
 
   it("has the same bits for any number of threads", function()
-    local q, k, v = mascon.randn { 3, 140, 20 }, mascon.randn { 3, 90, 20 }, mascon.randn { 3, 90, 20 }
-    local before, results = mascon.get_num_threads(), {}
-    for _, threads in ipairs { 1, 2, 4, 8 } do
-      mascon.set_num_threads(threads)
-      mascon.manual_seed(3)
-      local a = q:clone():requires_grad_(true)
-      local y = F.scaled_dot_product_attention(a, k, v, { dropout_p = 0.2, is_causal = true })
-      y:sum():backward()
-      results[#results + 1] = { y:detach(), a.grad }
-      for i = 1, 2 do
-        close(results[#results][i], results[1][i], 0)
+    for _, batch in ipairs { 1, 3 } do
+      local q, k, v = mascon.randn { batch, 140, 20 }, mascon.randn { batch, 300, 20 },
+        mascon.randn { batch, 300, 20 }
+      local before, results = mascon.get_num_threads(), {}
+      for _, threads in ipairs { 1, 2, 4, 8 } do
+        mascon.set_num_threads(threads)
+        mascon.manual_seed(3)
+        local a, b, c = q:clone():requires_grad_(true), k:clone():requires_grad_(true),
+          v:clone():requires_grad_(true)
+        local y = F.scaled_dot_product_attention(a, b, c, { dropout_p = 0.2 })
+        y:sum():backward()
+        results[#results + 1] = { y:detach(), a.grad, b.grad, c.grad }
+        for i = 1, 4 do
+          assert.is_true(results[#results][i]:eq(results[1][i]):all():item())
+        end
       end
+      mascon.set_num_threads(before)
     end
-    mascon.set_num_threads(before)
   end)
 
   it("refuses a wrong mask and a wrong share", function()
     local x = mascon.randn { 2, 4, 8 }
     assert.truthy(message(F.scaled_dot_product_attention, x, x, x, { attn_mask = 3 }):find(
       "scaled_dot_product_attention: attn_mask is 3; expected a tensor", 1, true))
+    assert.truthy(message(F.scaled_dot_product_attention, x, x, x, { enable_gqa = true }):find(
+      "scaled_dot_product_attention: enable_gqa is not supported", 1, true))
     assert.truthy(message(F.scaled_dot_product_attention, x, x, x, { dropout_p = 2 }):find(
       "scaled_dot_product_attention: dropout_p is 2", 1, true))
   end)

@@ -241,13 +241,13 @@ cublasStatus_t preference_set(cublasLtMatmulPreference_t p,
 
 /* A product by value: what the queued work needs when its descriptors may be gone. */
 struct problem {
-    type element;
+    type element, result;
     bool transa, transb;
     uint32_t epilogue;
     int64_t m, n, k, lda, ldb, ldd, step_a, step_b, step_d, batch;
     int64_t columns_a, columns_b;
-    size_t bytes_of(int64_t rows, int64_t columns, int64_t ld, int64_t step) const {
-        return (size_t)((batch - 1) * step + (columns - 1) * ld + rows) * library::size_of(element);
+    size_t bytes_of(type t, int64_t rows, int64_t columns, int64_t ld, int64_t step) const {
+        return (size_t)((batch - 1) * step + (columns - 1) * ld + rows) * library::size_of(t);
     }
 };
 
@@ -264,7 +264,11 @@ cublasStatus_t describe(const desc *d, const layout *a, const layout *b, const l
     INVALID_IF(!d || !a || !b || !c || !r);
     REFUSE_IF(!known(a->type, &p->element), CUBLAS_STATUS_NOT_SUPPORTED);
     REFUSE_IF(d->wide != (p->element == library::F64), CUBLAS_STATUS_NOT_SUPPORTED);
-    REFUSE_IF(a->type != b->type || a->type != c->type || a->type != r->type,
+    REFUSE_IF(a->type != b->type || c->type != r->type || !known(r->type, &p->result),
+              CUBLAS_STATUS_NOT_SUPPORTED);
+    /* a result of float32 beside 16 bits */
+    REFUSE_IF(a->type != r->type && (d->wide || p->result != library::F32 ||
+                                     d->epilogue != CUBLASLT_EPILOGUE_DEFAULT),
               CUBLAS_STATUS_NOT_SUPPORTED);
     const layout *all[] = {a, b, c, r};
     for (const layout *l : all) {
@@ -307,9 +311,9 @@ cublasStatus_t describe(const desc *d, const layout *a, const layout *b, const l
 }
 
 uint64_t number_of(const problem &p) {
-    const int64_t parts[] = {p.element, p.transa, p.transb, p.epilogue, p.m,
-                             p.n,       p.k,      p.lda,    p.ldb,      p.ldd,
-                             p.step_a,  p.step_b, p.step_d, p.batch};
+    const int64_t parts[] = {p.element, p.result, p.transa, p.transb, p.epilogue,
+                             p.m,       p.n,      p.k,      p.lda,    p.ldb,
+                             p.ldd,     p.step_a, p.step_b, p.step_d, p.batch};
     uint64_t h = 17;
     for (int64_t v : parts) h = (h ^ (uint64_t)v) * 0x9e3779b97f4a7c15u;
     return h;
@@ -346,11 +350,11 @@ cublasStatus_t heuristic(cublasLtHandle_t h, cublasLtMatmulDesc_t d, cublasLtMat
 
 /* One product; all pointers are device memory, which is open. */
 void compute(const problem &p, const char *a, const char *b, char *d, void *vector) {
-    const type t = p.element;
+    const type t = p.element, result = p.result;
     const size_t size = library::size_of(t);
     for (int64_t i = 0; i < p.batch; i++) {
         const void *ai = a + (size_t)(i * p.step_a) * size, *bi = b + (size_t)(i * p.step_b) * size;
-        void *di = d + (size_t)(i * p.step_d) * size;
+        void *di = d + (size_t)(i * p.step_d) * library::size_of(result);
         for (int64_t column = 0; column < p.n; column++) {
             for (int64_t row = 0; row < p.m; row++) {
                 double sum = 0;
@@ -363,7 +367,7 @@ void compute(const problem &p, const char *a, const char *b, char *d, void *vect
                 }
                 if (p.epilogue == CUBLASLT_EPILOGUE_BIAS)
                     sum = library::kept(t, sum + library::get(t, vector, row));
-                library::set(t, di, column * p.ldd + row, sum);
+                library::set(result, di, column * p.ldd + row, sum);
             }
         }
     }
@@ -408,12 +412,13 @@ cublasStatus_t matmul(cublasLtHandle_t h, cublasLtMatmulDesc_t desc_, const void
     void *vector = p.epilogue == CUBLASLT_EPILOGUE_DEFAULT ? nullptr : as<desc>(desc_, DESC)->bias;
     const int64_t length = p.epilogue == CUBLASLT_EPILOGUE_BIAS ? p.m : p.n;
     const size_t size = library::size_of(p.element);
-    REFUSE_IF(
-        !fake_is_device(a, p.bytes_of(p.transa ? p.k : p.m, p.columns_a, p.lda, p.step_a)) ||
-            !fake_is_device(b, p.bytes_of(p.transb ? p.n : p.k, p.columns_b, p.ldb, p.step_b)) ||
-            !fake_is_device(d, p.bytes_of(p.m, p.n, p.ldd, p.step_d)) ||
-            (vector && !fake_is_device(vector, (size_t)length * size)),
-        CUBLAS_STATUS_EXECUTION_FAILED);
+    REFUSE_IF(!fake_is_device(
+                  a, p.bytes_of(p.element, p.transa ? p.k : p.m, p.columns_a, p.lda, p.step_a)) ||
+                  !fake_is_device(b, p.bytes_of(p.element, p.transb ? p.n : p.k, p.columns_b, p.ldb,
+                                                p.step_b)) ||
+                  !fake_is_device(d, p.bytes_of(p.result, p.m, p.n, p.ldd, p.step_d)) ||
+                  (vector && !fake_is_device(vector, (size_t)length * size)),
+              CUBLAS_STATUS_EXECUTION_FAILED);
     const char *kind = p.epilogue == CUBLASLT_EPILOGUE_BIAS     ? "gemm_bias"
                        : p.epilogue == CUBLASLT_EPILOGUE_BGRADB ? "gemm_column_sum"
                                                                 : "gemm";

@@ -2,7 +2,9 @@
  *
  * Scores exist as tiles of ROWS queries times KEYS keys. Forward, a slice is a matrix of the batch and ROWS
  * of its queries: it goes once through the keys and keeps per row the largest score so far and the sum of
- * exponentials under it. Backward, a slice is a whole matrix. Slices are set by the shapes alone. */
+ * exponentials under it. Backward, a slice is a whole matrix; where there are few, it is a group of a
+ * matrix's tiles of keys, each with a share of dq of its own, and the shares are added afterwards. Slices
+ * are set by the shapes alone. */
 #include "cpu/attention.h"
 
 #include <string.h>
@@ -12,13 +14,21 @@
 #include "ops/attention.h"
 #include "ops/nn.h"
 
-enum { ROWS = 128, KEYS = 64, LINE = 16, WORDS = (KEYS + 4) / 64 + 1 };
+enum {
+    ROWS = 128,
+    KEYS = 64,
+    LINE = 16,
+    SLICES = 8 /* that keep the threads busy */,
+    WORDS = (KEYS + 4) / 64 + 1
+};
 
 typedef struct job {
     mascon_attention a;
     const masconI_attention_code *code;
     const mascon_call *call;
     int64_t blocks;         /* of rows, per matrix */
+    int64_t groups;         /* of tiles of keys, per matrix, backward */
+    float *shares;          /* of dq {matrices, groups, L, wide_e}, where there are groups */
     int64_t wide_e, wide_v; /* e and width as whole vectors */
     int64_t room;           /* floats of one thread */
     float *rooms;
@@ -216,7 +226,7 @@ static int64_t lay_out_backward(const job *j, float *at, backward_room *r) {
                               KEYS * e,
                               e == a->e ? 0 : a->l * e,
                               v == a->width ? 0 : a->l * v,
-                              a->l * e,
+                              j->groups > 1 ? 0 : a->l * e,
                               KEYS * e,
                               KEYS * v,
                               a->l};
@@ -277,8 +287,12 @@ static void backward_tile(const place *p, const backward_room *r, const operands
     const float *k = widened(j, p->k + key * ldk, &ldk, n, a->e, r->keys);
     code->turned(n, a->e, p->k + key * p->ldk, p->ldk, r->keys_turned, KEYS);
     code->turned(n, a->width, p->v + key * p->ldv, p->ldv, r->values_turned, KEYS);
+    const int64_t begins = least(a->causal ? key / ROWS * ROWS : 0, a->l);
+    for (int64_t i = 0; j->call->n_dst > 3 && i < begins; i++) {
+        memset(gradient(j, 3, p->matrix) + i * a->s + key, 0, sizeof(float) * (size_t)n);
+    }
     int first = 1;
-    for (int64_t row = a->causal ? key / ROWS * ROWS : 0; row < a->l; row += ROWS, first = 0) {
+    for (int64_t row = begins; row < a->l; row += ROWS, first = 0) {
         const int64_t rows = least(ROWS, a->l - row);
         const float *q = o->q + row * o->ldq, *dy = o->dy + row * o->ldd;
         code->product(rows, wide, a->e, q, o->ldq, 1, r->keys_turned, KEYS, r->score, KEYS, 1);
@@ -301,12 +315,15 @@ static void backward_tile(const place *p, const backward_room *r, const operands
     memset(dv, 0, sizeof(float) * (size_t)(n * a->width));
 }
 
-static void backward_slice(void *context, int64_t matrix, int thread) {
+static void backward_slice(void *context, int64_t index, int thread) {
     const job *j = context;
     const mascon_attention *a = &j->a;
+    const int64_t matrix = index / j->groups, group = index % j->groups;
     const place p = place_at(j, matrix);
     backward_room r;
     lay_out_backward(j, j->rooms + thread * j->room, &r);
+    if (j->groups > 1) r.dq = j->shares + index * a->l * j->wide_e;
+    if (group > 0) memset(r.dq, 0, sizeof(float) * (size_t)(a->l * j->wide_e));
     const float *y =
         (const float *)SRC(j->call, NN_ATTENTION_BWD_Y)->data + matrix * a->l * a->width;
     const float *dy =
@@ -319,15 +336,28 @@ static void backward_slice(void *context, int64_t matrix, int thread) {
     operands o = {.ldq = p.ldq, .ldd = a->width};
     o.q = widened(j, p.q, &o.ldq, a->l, a->e, r.queries);
     o.dy = widened(j, dy, &o.ldd, a->l, a->width, r.dy);
-    if (j->call->n_dst > 3) {
-        memset(gradient(j, 3, matrix), 0, sizeof(float) * (size_t)(a->l * a->s));
-    }
-    for (int64_t key = 0; key < a->s; key += KEYS) {
+    for (int64_t key = group * KEYS; key < a->s; key += j->groups * KEYS) {
         backward_tile(&p, &r, &o, key, least(KEYS, a->s - key));
     }
     float *dq = gradient(j, 0, matrix);
-    for (int64_t i = 0; i < a->l; i++) {
+    for (int64_t i = 0; j->groups == 1 && i < a->l; i++) {
         j->code->scaled(a->e, r.dq + i * j->wide_e, (float)a->scale, dq + i * a->e);
+    }
+}
+
+/* A block of rows of a matrix's dq from the shares of its groups, in their order. */
+static void join_slice(void *context, int64_t index, int thread) {
+    const job *j = context;
+    (void)thread;
+    const mascon_attention *a = &j->a;
+    const int64_t matrix = index / j->blocks, row = index % j->blocks * ROWS;
+    const int64_t step = a->l * j->wide_e;
+    for (int64_t i = row; i < least(row + ROWS, a->l); i++) {
+        float *sum = j->shares + matrix * j->groups * step + i * j->wide_e;
+        for (int64_t g = 1; g < j->groups; g++) {
+            for (int64_t c = 0; c < a->e; c++) sum[c] += sum[g * step + c];
+        }
+        j->code->scaled(a->e, sum, (float)a->scale, gradient(j, 0, matrix) + i * a->e);
     }
 }
 
@@ -339,6 +369,7 @@ static void plan(const mascon_call *call, job *j) {
     j->code = code_here();
     j->call = call;
     j->blocks = (j->a.l + ROWS - 1) / ROWS;
+    j->groups = least((j->a.s + KEYS - 1) / KEYS, (SLICES + j->a.matrices - 1) / j->a.matrices);
     j->wide_e = whole(j->a.e);
     j->wide_v = whole(j->a.width);
     j->threshold = masconI_dropout_threshold(j->a.dropout);
@@ -349,10 +380,16 @@ static void plan(const mascon_call *call, job *j) {
     j->room = back ? lay_out_backward(j, NULL, &b) : lay_out_forward(j, NULL, &f);
 }
 
+/* Floats of the shares of dq. */
+static int64_t shares_of(const job *j) {
+    const int back = j->call->op == MASCON_OP_scaled_dot_product_attention_bwd;
+    return back && j->groups > 1 ? j->a.matrices * j->groups * j->a.l * j->wide_e : 0;
+}
+
 static size_t workspace(const mascon_call *call) {
     job j;
     plan(call, &j);
-    return sizeof(float) * (size_t)(j.room * mascon_num_threads());
+    return sizeof(float) * (size_t)(shares_of(&j) + j.room * mascon_num_threads());
 }
 
 static int wish(const mascon_call *call, mascon_wish *w) {
@@ -384,8 +421,10 @@ static mascon_status forward(mascon_call *call, mascon_exec *exec) {
 static mascon_status backward(mascon_call *call, mascon_exec *exec) {
     job j;
     plan(call, &j);
-    j.rooms = exec->workspace;
-    masconI_parallel(j.a.matrices, backward_slice, &j);
+    j.shares = exec->workspace;
+    j.rooms = j.shares + shares_of(&j);
+    masconI_parallel(j.a.matrices * j.groups, backward_slice, &j);
+    if (j.groups > 1) masconI_parallel(j.a.matrices * j.blocks, join_slice, &j);
     return MASCON_OK;
 }
 

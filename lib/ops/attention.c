@@ -80,8 +80,10 @@ static mascon_status check_sizes(const mascon_call *call) {
 static mascon_status check_mask(const mascon_call *call, const mascon_view *mask,
                                 const mascon_meta *scores) {
     if (mask->dtype != MASCON_DTYPE_BOOL && mask->dtype != SRC(call, 0)->dtype) {
+        const char *numbers = mascon_dtype_name(SRC(call, 0)->dtype);
         masconI_fail(MASCON_E_DTYPE, "attn_mask is %s; expected bool or %s",
-                     mascon_dtype_name(mask->dtype), mascon_dtype_name(SRC(call, 0)->dtype));
+                     mascon_dtype_name(mask->dtype), numbers);
+        if (masconI_is_float(mask->dtype)) return masconI_hint("attn_mask:to(\"%s\")", numbers);
         return masconI_hint("attn_mask:to(\"bool\") where 1 means: takes part");
     }
     int fits = mask->ndim <= scores->ndim;
@@ -97,7 +99,10 @@ static mascon_status check_mask(const mascon_call *call, const mascon_view *mask
     }
     if (call->attr[NN_ATTENTION_CAUSAL] == 0) return MASCON_OK;
     masconI_fail(MASCON_E_ARG, "attn_mask and is_causal are both given; expected one of them");
-    return masconI_hint("join them: attn_mask:tril()");
+    if (mask->dtype == MASCON_DTYPE_BOOL) return masconI_hint("join them: attn_mask:tril()");
+    return masconI_hint("join them: attn_mask + mascon.full({%lld, %lld}, -math.huge):triu(1)",
+                        (long long)scores->shape[scores->ndim - 2],
+                        (long long)scores->shape[scores->ndim - 1]);
 }
 
 static mascon_status infer(mascon_call *call, mascon_meta *out) {

@@ -61,7 +61,8 @@ static inline void masconI_attention_of(const mascon_call *call, mascon_attentio
     a->width = a->v->shape[a->v->ndim - 1];
     a->causal = call->attr[NN_ATTENTION_CAUSAL] != 0;
     a->scale = masconI_given(call, NN_ATTENTION_SCALE) ? call->attr[NN_ATTENTION_SCALE]
-                                                       : 1 / sqrt((double)a->e);
+               : a->e                                  ? 1 / sqrt((double)a->e)
+                                                       : 1; /* all scores are 0 */
     a->dropout =
         call->op == MASCON_OP_scaled_dot_product_attention ? 0 : call->attr[NN_ATTENTION_DROPOUT];
 }

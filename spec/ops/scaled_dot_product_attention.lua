@@ -111,10 +111,19 @@ return {
     { call = function(m)
       m.scaled_dot_product_attention(m.zeros { 4, 8 }, m.zeros { 5, 8 }, m.zeros { 5, 8 },
         m.zeros({ 4, 5 }, { dtype = "int64" }))
-    end, message = "attn_mask is int64; expected bool or float32" },
+    end, message = "attn_mask is int64; expected bool or float32", hint = 'attn_mask:to("bool")' },
+    { call = function(m)
+      m.scaled_dot_product_attention(m.zeros { 4, 8 }, m.zeros { 5, 8 }, m.zeros { 5, 8 },
+        m.zeros({ 4, 5 }, { dtype = "bfloat16" }))
+    end, message = "attn_mask is bfloat16; expected bool or float32", hint = 'attn_mask:to("float32")' },
     { call = function(m)
       m.scaled_dot_product_attention(m.zeros { 4, 8 }, m.zeros { 5, 8 }, m.zeros { 5, 8 }, m.zeros { 4, 5 },
         { is_causal = true })
+    end, message = "attn_mask and is_causal are both given; expected one of them",
+      hint = "attn_mask + mascon.full({4, 5}, -math.huge):triu(1)" },
+    { call = function(m)
+      m.scaled_dot_product_attention(m.zeros { 4, 8 }, m.zeros { 5, 8 }, m.zeros { 5, 8 },
+        m.ones({ 4, 5 }, { dtype = "bool" }), { is_causal = true })
     end, message = "attn_mask and is_causal are both given; expected one of them",
       hint = "attn_mask:tril()" },
     { call = function(m)

@@ -204,7 +204,7 @@ end
 
 --- attn(query, key, value, {key_padding_mask =, attn_mask =, need_weights = true, average_attn_weights =
 --- true, is_causal = false}). Masks of bools are true where a key takes no part. Without need_weights the
---- weights are never in memory. is_causal says that attn_mask is the causal one.
+--- weights are not kept. is_causal says that attn_mask is the causal one.
 ---@param query mascon.Tensor {batch, L, embed_dim}
 ---@param key mascon.Tensor {batch, S, kdim}
 ---@param value mascon.Tensor {batch, S, vdim}

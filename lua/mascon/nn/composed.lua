@@ -89,7 +89,7 @@ end
 
 local attention_spec = {
   { "dropout_p", 0, "number", min = 0, max = 1 }, { "is_causal", false, "boolean" },
-  { "scale", nil, "number" }, { "attn_mask", nil, "any" },
+  { "scale", nil, "number" }, { "attn_mask", nil, "any" }, { "enable_gqa", false, "boolean" },
 }
 
 --- F.scaled_dot_product_attention(q, k, v, {attn_mask =, dropout_p = 0, is_causal = false, scale =}):
@@ -100,6 +100,10 @@ function M.functions.scaled_dot_product_attention(...)
   local args, n = { ... }, select("#", ...)
   local t, at = tensors_and_rest(name, 3, 4, args, n)
   local o = options.arguments(name, attention_spec, unpack(args, at, n))
+  if o.enable_gqa then
+    options.fail(name, "enable_gqa is not supported: k and v need as many heads as q",
+      "k:repeat_interleave(groups, -3)")
+  end
   local mask = t[4]
   if mask and o.attn_mask ~= nil then
     options.fail(name, "attn_mask is given by position and by name")
