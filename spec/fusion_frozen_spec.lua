@@ -9,6 +9,9 @@ local networks = require "spec.support.networks"
 local ops_of = require "spec.support.ops"
 local nn = mascon.nn
 
+-- Where bfloat16 is computed by way of float32, the layers run one by one: they round in between.
+local native = mascon.config().faster_products == "bfloat16"
+
 local function same_bits(a, b)
   return a.dtype == b.dtype and a:eq(b):all():item()
 end
@@ -97,8 +100,10 @@ describe("frozen layers in training", function()
       local x = mascon.randn { 3, 3, 72, 56 }
       for _, autocast in ipairs { false, true } do
         local ops = check(network, x, autocast)
-        assert.is_nil(ops.batch_norm)
-        assert.is_nil(ops.relu)
+        if not autocast or native then
+          assert.is_nil(ops.batch_norm)
+          assert.is_nil(ops.relu)
+        end
       end
     end
   end)
@@ -215,7 +220,7 @@ describe("frozen layers in training", function()
     local before = mascon.memory().live
     local z = net(x)
     local above = mascon.memory().peak - before
-    assert.is_true(above < 1.3 * bytes, ("%.2f"):format(above / bytes))
+    assert.is_true(above < 1.5 * bytes, ("%.2f"):format(above / bytes))
     assert.same(y.shape, z.shape)
   end)
 end)

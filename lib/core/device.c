@@ -258,6 +258,11 @@ static int serves(const mascon_backend *backend, const mascon_call *call, mascon
     return 1;
 }
 
+static int rounds_steps(const mascon_call *call) {
+    return masconI_ops[call->op]->flags & MASCON_OPF_STEPS &&
+           call->attr[masconI_attr_find(call->op, "training")] != 0;
+}
+
 mascon_status masconI_kernel(int32_t device, const mascon_call *call, mascon_wish *wish,
                              const mascon_kernel **out) {
     const mascon_backend *backend;
@@ -267,11 +272,12 @@ mascon_status masconI_kernel(int32_t device, const mascon_call *call, mascon_wis
             serves(backend, call, wish, out)) {
             return MASCON_OK;
         }
-        if (masconI_widens(call)) {
+        const int widens = masconI_widens(call);
+        if (widens && !rounds_steps(call)) {
             *out = NULL;
             return MASCON_OK;
         }
-        if (serves(&masconI_backend_reference, call, wish, out)) return MASCON_OK;
+        if (!widens && serves(&masconI_backend_reference, call, wish, out)) return MASCON_OK;
     } else if (serves(backend, call, wish, out)) {
         return MASCON_OK;
     }

@@ -122,9 +122,13 @@ enum {
     MASCON_OPF_EXACT = 4096, /* takes bfloat16 and float16 as they are: never widened (widen.c) */
 
     /* What autocast (core/autocast.c) does to the floating inputs; none of these: nothing. */
-    MASCON_CAST_DOWN = 1 << 13,  /* bfloat16: products and convolutions */
-    MASCON_CAST_UP = 1 << 14,    /* float32: what needs digits or range */
-    MASCON_CAST_WIDEST = 1 << 15 /* the widest type among them */
+    MASCON_CAST_DOWN = 1 << 13,   /* bfloat16: products and convolutions */
+    MASCON_CAST_UP = 1 << 14,     /* float32: what needs digits or range */
+    MASCON_CAST_WIDEST = 1 << 15, /* the widest type among them */
+
+    /* stands for several ops and rounds after each where its option `training` is set: then a call of
+     * 16-bit floats needs a kernel for them, since widened it would round once */
+    MASCON_OPF_STEPS = 1 << 16
 };
 enum { MASCON_CAST_ANY = MASCON_CAST_DOWN | MASCON_CAST_UP | MASCON_CAST_WIDEST };
 

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/signals.h"
 #include "cpu/bf16.h"
@@ -19,6 +20,47 @@
 extern int omp_get_max_threads(void) __attribute__((weak));
 extern void omp_set_num_threads(int n) __attribute__((weak));
 
+/* ---- Calls of the library ----
+ *
+ * exit() runs oneDNN's destructors while other threads may be in it. So the end of the process waits for
+ * them a moment, and whoever calls later gets an error.
+ */
+
+static _Atomic int inside, ending;
+
+static void end(void) {
+    ending = 1;
+    for (int i = 0; i < 1000 && inside > 0; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
+static void forget_threads(void) { inside = 0; }
+
+/* Functions given to atexit run in the other order. So this one is given before oneDNN is first called, for
+ * what was made when it was loaded, and again after its first primitive and its first product, for what
+ * they made. */
+static void end_before_library(void) { atexit(end); }
+
+/* Begins a call, with OpenMP limited to one thread for the calling one. *before: what to give back. */
+static mascon_status call_begin(int *before) {
+    inside++;
+    if (ending) {
+        inside--;
+        return masconI_fail(MASCON_E_BACKEND, "the process ends; oneDNN takes no more calls");
+    }
+    *before = 1;
+    if (!omp_get_max_threads || !omp_set_num_threads) return MASCON_OK;
+    *before = omp_get_max_threads();
+    if (*before != 1) omp_set_num_threads(1);
+    return MASCON_OK;
+}
+
+static void call_end(int before) {
+    if (before != 1) omp_set_num_threads(before);
+    inside--;
+}
+
 /* ---- The library ---- */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -26,6 +68,8 @@ static dnnl_engine_t engine;
 static const char *refusal;
 
 static void open_engine(void) {
+    pthread_atfork(NULL, NULL, forget_threads);
+    end_before_library();
     const dnnl_version_t *version = dnnl_version();
     if (version->cpu_runtime != DNNL_RUNTIME_OMP && version->cpu_runtime != DNNL_RUNTIME_SEQ) {
         refusal =
@@ -46,18 +90,6 @@ int masconI_dnnl_usable(const char **why) {
     pthread_once(&once, open_engine);
     if (why) *why = refusal;
     return refusal == NULL;
-}
-
-/* Limits OpenMP to one thread for the calling thread; the value to give back to restore. */
-static int limit_begin(void) {
-    if (!omp_get_max_threads || !omp_set_num_threads) return 1;
-    const int before = omp_get_max_threads();
-    if (before != 1) omp_set_num_threads(1);
-    return before;
-}
-
-static void limit_end(int before) {
-    if (before != 1) omp_set_num_threads(before);
 }
 
 static mascon_status failed(dnnl_status_t status, const char *what) {
@@ -365,6 +397,16 @@ static dnnl_status_t make_reorders(masconI_dnnl *d, const masconI_conv *v) {
     }
 }
 
+/* Bytes that a primitive writes behind the scratch memory it asks for. oneDNN 2.6's 1x1 kernels for the
+ * gradient of the weights gather the pixels that strides leave; they ask for as many floats of a pixel
+ * as it has channels, but step by a vector, which is at most LANES. */
+static size_t overrun(const char *name, const masconI_conv *v) {
+    enum { LANES = 16 };
+    if (v->kind != MASCON_CONV_BWD_WEIGHT || strncmp(name, "jit_1x1", 7) != 0) return 0;
+    if ((v->sh == 1 && v->sw == 1) || v->c / v->groups >= LANES) return 0;
+    return sizeof(float) * LANES * (size_t)(v->oh * v->ow);
+}
+
 static dnnl_status_t fill(masconI_dnnl *d, const masconI_conv *v, const_dnnl_primitive_desc_t pd) {
     const int data = v->kind == MASCON_CONV_BWD_DATA, back = v->kind == MASCON_CONV_BWD_WEIGHT;
     dnnl_status_t s =
@@ -382,6 +424,7 @@ static dnnl_status_t fill(masconI_dnnl *d, const masconI_conv *v, const_dnnl_pri
     if (s != dnnl_success) return s;
     d->scratch = dnnl_memory_desc_get_size(REF(d->part[SCRATCH]));
     if (!d->scratch) desc_free(&d->part[SCRATCH]);
+    if (d->scratch) d->scratch += overrun(d->name, v);
     if (!dnnl_memory_desc_equal(REF(d->plain), REF(d->part[WEIGHT]))) {
         d->packed = dnnl_memory_desc_get_size(REF(d->part[WEIGHT]));
         s = make_reorders(d, v);
@@ -426,10 +469,16 @@ mascon_status masconI_dnnl_new(const masconI_conv *conv, masconI_dnnl **out) {
     masconI_dnnl *d = calloc(1, sizeof *d);
     if (!d) return masconI_fail(MASCON_E_OOM, "no memory for a convolution plan");
     d->kind = conv->kind;
-    int slow = 0;
-    const int before = limit_begin();
+    int slow = 0, before;
+    mascon_status status = call_begin(&before);
+    if (status != MASCON_OK) {
+        free(d);
+        return status;
+    }
     const dnnl_status_t s = build(d, conv, &slow);
-    limit_end(before);
+    call_end(before);
+    static pthread_once_t first = PTHREAD_ONCE_INIT;
+    pthread_once(&first, end_before_library);
     if (s == dnnl_success && !slow) {
         *out = d;
         return MASCON_OK;
@@ -452,13 +501,15 @@ static dnnl_status_t point(dnnl_memory_t memory, const void *data) {
     return dnnl_memory_set_data_handle(memory, (void *)(uintptr_t)data);
 }
 
-static dnnl_status_t execute(dnnl_primitive_t p, dnnl_stream_t stream, int n,
-                             const dnnl_exec_arg_t *args) {
-    const int before = limit_begin();
+/* what: for the error, "run a convolution" */
+static mascon_status execute(dnnl_primitive_t p, dnnl_stream_t stream, int n,
+                             const dnnl_exec_arg_t *args, const char *what) {
+    int before;
+    MASCON_TRY(call_begin(&before));
     dnnl_status_t s = dnnl_primitive_execute(p, stream, n, args);
     if (s == dnnl_success) s = dnnl_stream_wait(stream);
-    limit_end(before);
-    return s;
+    call_end(before);
+    return s == dnnl_success ? MASCON_OK : failed(s, what);
 }
 
 static mascon_status move_weights(masconI_dnnl *d, const void *plain, const void *packed,
@@ -471,12 +522,14 @@ static mascon_status move_weights(masconI_dnnl *d, const void *plain, const void
     dnnl_memory_t to = back ? a->plain[piece] : a->form[piece];
     dnnl_status_t s = point(a->plain[piece], plain);
     if (s == dnnl_success) s = point(a->form[piece], packed);
-    if (s == dnnl_success) {
-        s = execute(d->reorder[piece], a->stream, 2,
-                    (dnnl_exec_arg_t[]){{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
-    }
+    static const char what[] = "reorder weights";
+    const mascon_status status =
+        s != dnnl_success
+            ? failed(s, what)
+            : execute(d->reorder[piece], a->stream, 2,
+                      (dnnl_exec_arg_t[]){{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}}, what);
     give(d, a, at);
-    return s == dnnl_success ? MASCON_OK : failed(s, "reorder weights");
+    return status;
 }
 
 int masconI_dnnl_pieces(const masconI_dnnl *d) { return d->pieces; }
@@ -512,21 +565,26 @@ mascon_status masconI_dnnl_run(masconI_dnnl *d, const void *x, const void *weigh
     }
     const int on_gemm = strstr(d->name, "gemm") != NULL;
     if (on_gemm) masconI_signals_hold();
-    if (s == dnnl_success) s = execute(d->run, a->stream, n, args);
+    static const char what[] = "run a convolution";
+    const mascon_status status =
+        s != dnnl_success ? failed(s, what) : execute(d->run, a->stream, n, args, what);
     if (on_gemm) masconI_signals_release();
     give(d, a, at);
-    return s == dnnl_success ? MASCON_OK : failed(s, "run a convolution");
+    return status;
 }
 
 mascon_status masconI_dnnl_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k, const float *a,
                                 int64_t lda, const float *b, int64_t ldb, float beta, float *c,
                                 int64_t ldc) {
     if (!masconI_dnnl_usable(NULL)) return masconI_fail(MASCON_E_UNSUPPORTED, "%s", refusal);
-    const int before = limit_begin();
+    int before;
+    MASCON_TRY(call_begin(&before));
     masconI_signals_hold();
     const dnnl_status_t s =
         dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc);
     masconI_signals_release();
-    limit_end(before);
+    call_end(before);
+    static pthread_once_t first = PTHREAD_ONCE_INIT;
+    pthread_once(&first, end_before_library);
     return s == dnnl_success ? MASCON_OK : failed(s, "multiply matrices");
 }

@@ -28,14 +28,6 @@ typedef struct job {
 #define ELEMENT uint16_t
 #include "cpu/dropout_body.h"
 
-static int wide(void) {
-#if MASCON_HAS_AVX512_CODE
-    return masconI_has_avx512();
-#else
-    return 0;
-#endif
-}
-
 static void slice_row(void *context, int64_t index, int thread) {
     (void)thread;
     const job *j = context;
@@ -44,7 +36,7 @@ static void slice_row(void *context, int64_t index, int thread) {
     const int64_t n = left < MASCON_DENSE_CHUNK ? left : MASCON_DENSE_CHUNK;
     masconC_keep_bits(j->random, (uint64_t)i, n, j->threshold, bits);
 #if MASCON_HAS_AVX512_CODE
-    if (wide()) {
+    if (masconI_has_avx512()) {
         (j->half ? apply_row_avx512_bf16 : apply_row_avx512_f32)(j, i, bits, n);
         return;
     }
@@ -61,7 +53,7 @@ static void slice_nhwc(void *context, int64_t index, int thread) {
         const masconC_tile t = masconC_tile_at(&j->tiling, index, c);
         masconC_keep_tile(&j->tiling, &t, j->random, j->threshold, kept);
 #if MASCON_HAS_AVX512_CODE
-        if (wide()) {
+        if (masconI_has_avx512()) {
             (j->half ? apply_tile_avx512_bf16 : apply_tile_avx512_f32)(j, &t, kept);
             continue;
         }

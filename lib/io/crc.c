@@ -36,7 +36,9 @@ static uint64_t power(uint32_t polynomial, int n) {
     return (uint64_t)v << 1;
 }
 
+#if defined(__x86_64__)
 static int vector_width; /* bytes of the widest registers that can fold; 0: none */
+#endif
 
 static void prepare(void) {
     for (int c = 0; c < 2; c++) {
