@@ -33,7 +33,7 @@ __global__ void each1(walk<2> w, F f, Y *y, const X *x) {
         for (int v = 0; v < V; v++) a[v] = take<typename F::in>(from[v]);
         f(a, r);
 #pragma unroll
-        for (int v = 0; v < V; v++) to[v] = give_wrapped<Y>(r[v]);
+        for (int v = 0; v < V; v++) to[v] = give<Y>(r[v]);
         walk_store(y + at[0], count, to);
     }
 }
@@ -63,7 +63,7 @@ __global__ void each2(walk<3> w, F f, Y *y, const X *x, const X *z) {
         }
         f(a, b, r);
 #pragma unroll
-        for (int v = 0; v < V; v++) to[v] = give_wrapped<Y>(r[v]);
+        for (int v = 0; v < V; v++) to[v] = give<Y>(r[v]);
         walk_store(y + at[0], count, to);
     }
 }
@@ -77,7 +77,7 @@ __global__ void each1_any(walk<2> w, F f, any_elements y, any_elements x) {
         const typename F::in a[1] = {take_any<typename F::in>(x, at[1])};
         typename F::out r[1];
         f(a, r);
-        give_any(y, at[0], r[0], true);
+        give_any(y, at[0], r[0]);
     }
 }
 
@@ -90,7 +90,7 @@ __global__ void each2_any(walk<3> w, F f, any_elements y, any_elements x, any_el
         const typename F::in b[1] = {z.data ? take_any<typename F::in>(z, at[2]) : f.number};
         typename F::out r[1];
         f(a, b, r);
-        give_any(y, at[0], r[0], true);
+        give_any(y, at[0], r[0]);
     }
 }
 

@@ -2,8 +2,8 @@
  *
  * Arithmetic is done in float (of float32, bfloat16 and float16), double (of float64) or int64_t (of
  * whole numbers and bool): take<C> makes such a value of an element, give stores one. Whole numbers
- * that are computed wrap around within their dtype (give_wrapped); what is converted stays within the
- * dtype's range, a fraction is cut off and NaN becomes 0 (give).
+ * wrap around within a narrower dtype; floating values stay within the range of a whole-number dtype,
+ * a fraction is cut off and NaN becomes 0.
  */
 #ifndef MASCON_CUDA_ELEMENT_CUH
 #define MASCON_CUDA_ELEMENT_CUH
@@ -35,10 +35,6 @@ __device__ __forceinline__ int64_t whole_within(C v, C low, C high, int64_t lowe
     if (v <= low) return lowest;
     if (v >= high) return highest;
     return (int64_t)v;
-}
-
-__device__ __forceinline__ int64_t within(int64_t v, int64_t low, int64_t high) {
-    return v < low ? low : v > high ? high : v;
 }
 
 /* Element of T from a computed value of any type. */
@@ -89,9 +85,7 @@ struct giver<int32_t, C> {
 };
 template <>
 struct giver<int32_t, int64_t> {
-    static __device__ __forceinline__ int32_t of(int64_t v) {
-        return (int32_t)within(v, INT32_MIN, INT32_MAX);
-    }
+    static __device__ __forceinline__ int32_t of(int64_t v) { return (int32_t)(uint32_t)v; }
 };
 template <class C>
 struct giver<uint8_t, C> {
@@ -101,26 +95,12 @@ struct giver<uint8_t, C> {
 };
 template <>
 struct giver<uint8_t, int64_t> {
-    static __device__ __forceinline__ uint8_t of(int64_t v) { return (uint8_t)within(v, 0, 255); }
+    static __device__ __forceinline__ uint8_t of(int64_t v) { return (uint8_t)v; }
 };
 
 template <class T, class C>
 __device__ __forceinline__ T give(C v) {
     return giver<T, C>::of(v);
-}
-
-/* As give, but computed whole numbers wrap around. */
-template <class T, class C>
-__device__ __forceinline__ T give_wrapped(C v) {
-    return give<T>(v);
-}
-template <>
-__device__ __forceinline__ int32_t give_wrapped<int32_t, int64_t>(int64_t v) {
-    return (int32_t)(uint32_t)v;
-}
-template <>
-__device__ __forceinline__ uint8_t give_wrapped<uint8_t, int64_t>(int64_t v) {
-    return (uint8_t)v;
 }
 
 /* ---- Elements whose dtype is known at run time only: rare combinations ---- */
@@ -151,9 +131,8 @@ __device__ inline C take_any(const any_elements &x, int64_t i) {
     }
 }
 
-/* wrapped: whole numbers as give_wrapped stores them. */
 template <class C>
-__device__ inline void give_any(const any_elements &y, int64_t i, C v, bool wrapped = false) {
+__device__ inline void give_any(const any_elements &y, int64_t i, C v) {
     switch (y.dtype) {
         case MASCON_DTYPE_F32:
             ((float *)y.data)[i] = give<float>(v);
@@ -171,10 +150,10 @@ __device__ inline void give_any(const any_elements &y, int64_t i, C v, bool wrap
             ((int64_t *)y.data)[i] = give<int64_t>(v);
             break;
         case MASCON_DTYPE_I32:
-            ((int32_t *)y.data)[i] = wrapped ? give_wrapped<int32_t>(v) : give<int32_t>(v);
+            ((int32_t *)y.data)[i] = give<int32_t>(v);
             break;
         case MASCON_DTYPE_U8:
-            ((uint8_t *)y.data)[i] = wrapped ? give_wrapped<uint8_t>(v) : give<uint8_t>(v);
+            ((uint8_t *)y.data)[i] = give<uint8_t>(v);
             break;
         default:
             ((bool *)y.data)[i] = give<bool>(v);

@@ -96,8 +96,8 @@ struct variances {
 #pragma unroll
         for (int k = 0; k < N; k++) mean += v[k];
         mean *= (value)1 / N;
-#pragma unroll
-        for (int k = 0; N > 1 && k < N; k++) squares += (v[k] - mean) * (v[k] - mean);
+#pragma unroll /* of one element, too: an infinity makes NaN of the squares */
+        for (int k = 0; k < N; k++) squares += (v[k] - mean) * (v[k] - mean);
         s = join_moments(s, State{(value)N, mean, squares});
     }
     __device__ State combine(const State &a, const State &b) const { return join_moments(a, b); }

@@ -175,8 +175,8 @@ __global__ void reduce_columns(const typename Op::element *x, const __grid_const
 inline void reduced_dims(const mascon_call *call, const mascon_view *x, int slot, int list,
                          uint8_t reduce[MASCON_MAX_DIMS]) {
     const double one[2] = {1, call->attr[slot]};
-    if (masconI_dims(list ? &call->attr[slot] : one, masconI_given(call, slot), x->ndim, reduce) !=
-        MASCON_OK) {
+    if (masconI_dims(list ? &call->attr[slot] : one, masconI_names_dims(call, slot, list), x->ndim,
+                     reduce) != MASCON_OK) {
         memset(reduce, 1, MASCON_MAX_DIMS); /* the shape rule has refused such a call */
     }
 }

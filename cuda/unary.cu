@@ -153,24 +153,23 @@ mascon_status clamp(mascon_call *call, mascon_exec *exec) {
                      high ? (int64_t)most : INT64_MAX);
 }
 
-/* dx = dy where low <= x <= high, else 0. a: dy, b: x. */
+/* dx = dy where low < x < high, else 0; a bound that was not given holds for all. a: dy, b: x. */
 template <class C>
 struct clamp_slope {
     typedef C in, out;
     C low, high, number;
+    bool all_low, all_high;
 
     template <int V>
     __device__ __forceinline__ void operator()(const C (&a)[V], const C (&b)[V], C (&r)[V]) const {
-        LANES(b[v] >= low && b[v] <= high ? a[v] : 0);
+        LANES((all_low || b[v] > low) && (all_high || b[v] < high) ? a[v] : 0);
     }
 };
 
-/* Without a bound the comparison holds for every number, and NaN fails the other one. */
 template <class C>
 clamp_slope<C> clamp_slope_of(const mascon_call *call) {
     const bool low = masconI_given(call, CLAMP_MIN), high = masconI_given(call, CLAMP_MAX);
-    return {(C)(low ? call->attr[CLAMP_MIN] : -HUGE_VAL),
-            (C)(high ? call->attr[CLAMP_MAX] : HUGE_VAL), 0};
+    return {(C)call->attr[CLAMP_MIN], (C)call->attr[CLAMP_MAX], 0, !low, !high};
 }
 
 template <class T, class C>

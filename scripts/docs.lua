@@ -19,9 +19,20 @@ local function write(name, title, about, entries)
   file:close()
 end
 
-local operations = {}
+-- Operations that Lua offers, and below them those that only gradients, layers and C hosts call.
+local operations, inner = {}, {}
 for _, row in ipairs(op.list()) do
-  operations[#operations + 1] = entry(row.name, help.text(row))
+  local text = help.text(row)
+  if op.find(row.name) then
+    operations[#operations + 1] = entry(row.name, text)
+  else
+    inner[#inner + 1] = entry(row.name, (text:gsub("^mascon%.", "")))
+  end
+end
+operations[#operations + 1] = "## Inside\n\nWhat gradients and layers call, and C hosts by `mascon_ops.h`; Lua "
+  .. "does not offer these by name.\n"
+for _, text in ipairs(inner) do
+  operations[#operations + 1] = text
 end
 write("operations", "Operations", "Every operation is `mascon.<name>(...)`, a method of tensors, and an entry of "
   .. "`nn.functional`.", operations)

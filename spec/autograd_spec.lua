@@ -93,6 +93,31 @@ describe("backward", function()
     assert.same({ 2, 0 }, x.grad:totable())
   end)
 
+  it("works in place where the gradient reads what was there before", function()
+    for _, way in ipairs {
+      { "sin" }, { "log" }, { "abs" }, { "silu" }, { "hardswish" }, { "pow", 3 }, { "clamp", 0.3, 0.6 },
+      { "maximum", 0.4 }, { "mul", leaf { 2, 3, 4 } }, { "div", leaf { 2, 3, 4 } }, { "mul", 3 },
+    } do
+      local x, name = leaf { 0.25, 0.5, 0.75 }, way[1]
+      local want = m.grad((x * 1)[name](x * 1, way[2], way[3]):sum(), { x }):totable()
+      local y = x * 1
+      y[name .. "_"](y, way[2], way[3])
+      y:sum():backward()
+      assert.same(want, x.grad:totable(), name)
+    end
+    local x = leaf { -1, 2 }
+    m.nn.SiLU { inplace = true }(x * 2):sum():backward()
+    assert.is_true(m.allclose(x.grad, m.grad(m.silu(x * 2):sum(), { x })))
+  end)
+
+  it("keeps the gradient of an input that shares memory with the tensor in place", function()
+    local x = m.tensor({ { 1, 2 }, { 3, 4 } }, { requires_grad = true })
+    local y = x * 1
+    y:add_(y:t())
+    y:sum():backward()
+    assert.same({ { 2, 2 }, { 2, 2 } }, x.grad:totable())
+  end)
+
   it("refuses an in-place change of a view in a graph", function()
     local x = leaf { 1, 2 }
     local y = x * 2

@@ -96,6 +96,11 @@ suite("kernels of the cuda backend", function()
     compare("sum of two", { { 6, 40, 50, 7 } }, function(x) return x:sum { 1, 3 } end,
       { grad = false, layouts = ALL })
     compare("prod", { { 3, 4, 300 } }, function(x) return (x * 0.01 + 1):prod(3) end)
+    for _, dtype in ipairs { "float32", "bfloat16", "float64" } do
+      local odd = mascon.tensor({ { 1, math.huge, 3 }, { 1, 2, 4 } }, { dtype = dtype }):cuda()
+      assert.same({ true, false }, odd:var(2):isnan():totable()) -- infinity less infinity
+      assert.same({ true, false }, odd:std(2):isnan():totable())
+    end
   end)
 
   it("softmax of short and long lines", function()

@@ -399,6 +399,16 @@ undefined_thing.x
     has(text, "undefined_thing")
   end)
 
+  it("outlive an error whose text fails", function()
+    local text = session [[
+error(setmetatable({}, { __tostring = function() error "no" end }))
+error(setmetatable({}, { __tostring = function() return {} end }))
+1 + 1
+]]
+    assert.equal(2, select(2, text:gsub("error: %(table; its __tostring failed%)", "")), text)
+    has(text, "\n2\n")
+  end)
+
   it("guesses the method that was meant", function()
     has(session "nn.Linear(2, 3):paramters()\n", '"parameters"')
   end)
@@ -645,6 +655,19 @@ describe("help", function()
         local f = assert(loadstring("return " .. example), name .. ": " .. example)
         local good, err = pcall(setfenv(f, environment))
         assert.is_true(good, name .. ": " .. tostring(err))
+      end
+    end
+  end)
+
+  it("has examples of operations that run", function()
+    local op = require "mascon.op"
+    for _, row in ipairs(op.list()) do
+      if row.example and row.example ~= "" and op.find(row.name) then
+        local code = row.example:find("^local ") and row.example or "return " .. row.example
+        local f = assert(loadstring(code), row.name .. ": " .. row.example)
+        local globals = setmetatable({ mascon = mascon, x = mascon.randn { 2, 3 } }, { __index = _G })
+        local good, err = pcall(setfenv(f, globals))
+        assert.is_true(good, row.name .. ": " .. tostring(err))
       end
     end
   end)

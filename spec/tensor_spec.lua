@@ -94,6 +94,22 @@ describe("subscripts", function()
     assert.same({ 11, 12 }, { y[{ 3, 3 }]:item(), y[{ 3, 4 }]:item() })
     assert.equal(23, y:sum():item())
   end)
+
+  it("take masks of the first dimensions, which name rows", function()
+    local rows = m.tensor { true, false, true }
+    assert.same({ { 1, 2, 3, 4 }, { 9, 10, 11, 12 } }, x[rows]:totable())
+    local square = m.range(1, 9):view { 3, 3 }
+    assert.same({ { 1, 2, 3 }, { 7, 8, 9 } }, square[rows]:totable())
+    square[rows] = 0
+    assert.same({ { 0, 0, 0 }, { 4, 5, 6 }, { 0, 0, 0 } }, square:totable())
+    local w = m.ones({ 3, 2 }, { requires_grad = true })
+    w[rows]:sum():backward()
+    assert.same({ { 1, 1 }, { 0, 0 }, { 1, 1 } }, w.grad:totable())
+    for _, wrong in ipairs { m.tensor { true, false }, m.tensor { { true }, { false }, { true } }, m.tensor(true) } do
+      assert.has_error(function() return square[wrong] end)
+      assert.has_error(function() square[wrong] = 1 end)
+    end
+  end)
 end)
 
 describe("operators", function()

@@ -45,10 +45,12 @@ static mascon_status save_tensors(masconI_node *node, const mascon_call *call,
                                   const masconI_before *before) {
     const masconI_signature *s = &masconI_signatures[call->op];
     for (int i = 0; i < call->n_src; i++) {
-        int values = (int)(s->save_src >> i & 1);
-        MASCON_TRY(keep(call->src[i], values, &node->call.src[i]));
-        if (values && call->src[i]) {
-            note_saved(node, &node->call.src[i], before->versions[i], 0);
+        int values = (int)(s->save_src >> i & 1), copied = i == 0 && before->original;
+        mascon_tensor *x = copied ? before->original : call->src[i];
+        MASCON_TRY(keep(x, values, &node->call.src[i]));
+        if (values && x) {
+            int64_t version = copied ? mascon_tensor_version(x) : before->versions[i];
+            note_saved(node, &node->call.src[i], version, 0);
         }
     }
     for (int i = 0; i < call->n_dst; i++) {

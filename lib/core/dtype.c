@@ -95,10 +95,6 @@ static int64_t whole(double v, double low, double high, int64_t lowest, int64_t 
 
 static int64_t to_int64(double v) { return whole(v, -0x1p63, 0x1p63, INT64_MIN, INT64_MAX); }
 
-static int64_t clamp_int(int64_t v, int64_t low, int64_t high) {
-    return v < low ? low : v > high ? high : v;
-}
-
 static double floating(const void *data, int32_t dtype, int64_t i) {
     switch (dtype) {
         case MASCON_DTYPE_F32:
@@ -170,16 +166,18 @@ void masconI_store(void *data, int32_t dtype, int64_t i, double v) {
     }
 }
 
+/* Whole numbers wrap around within a narrower dtype, computed or converted; what comes from a floating
+ * value (masconI_store) stays within the range. */
 void masconI_store_int(void *data, int32_t dtype, int64_t i, int64_t v) {
     switch (dtype) {
         case MASCON_DTYPE_I64:
             ((int64_t *)data)[i] = v;
             break;
         case MASCON_DTYPE_I32:
-            ((int32_t *)data)[i] = (int32_t)clamp_int(v, INT32_MIN, INT32_MAX);
+            ((int32_t *)data)[i] = (int32_t)(uint32_t)v;
             break;
         case MASCON_DTYPE_U8:
-            ((uint8_t *)data)[i] = (uint8_t)clamp_int(v, 0, 255);
+            ((uint8_t *)data)[i] = (uint8_t)v;
             break;
         case MASCON_DTYPE_BOOL:
             ((uint8_t *)data)[i] = v != 0;

@@ -181,7 +181,8 @@ typedef struct masconI_before {
     int64_t versions[MASCON_MAX_SRC];
     masconI_node *node; /* of dst[0] for an in-place call; owned */
     int32_t output;
-    int32_t was_leaf; /* dst[0] was a leaf that requires a gradient */
+    int32_t was_leaf;        /* dst[0] was a leaf that requires a gradient */
+    mascon_tensor *original; /* in place, where the gradient reads it: a copy of src[0]; owned */
 } masconI_before;
 
 /* Records the finished call on its outputs. */

@@ -144,18 +144,24 @@ static mascon_status check_dtype(const work *w) {
     return masconI_hint("%s:to(\"float32\")", name);
 }
 
-/* *out = t in another dtype, through an ordinary recorded call. */
+/* *out = what inner makes of t, as an ordinary recorded call. */
+static mascon_status derive(mascon_call *call, mascon_call *inner, mascon_tensor *t,
+                            mascon_tensor **out) {
+    inner->n_src = 1;
+    inner->src[0] = t;
+    inner->flags = call->flags;
+    MASCON_TRY(mascon_invoke(inner));
+    *out = inner->dst[0];
+    call->gc_debt += inner->gc_debt;
+    return MASCON_OK;
+}
+
+/* *out = t in another dtype. */
 static mascon_status cast(mascon_call *call, mascon_tensor *t, int32_t dtype, mascon_tensor **out) {
     mascon_call inner;
     masconI_call_init(&inner, MASCON_OP_cast);
-    inner.n_src = 1;
-    inner.src[0] = t;
-    inner.flags = call->flags;
     masconI_call_set(&inner, "dtype", dtype);
-    MASCON_TRY(mascon_invoke(&inner));
-    *out = inner.dst[0];
-    call->gc_debt += inner.gc_debt;
-    return MASCON_OK;
+    return derive(call, &inner, t, out);
 }
 
 /* Input i becomes t, which is owned. */
@@ -218,7 +224,8 @@ static mascon_status promote(work *w) {
     int32_t dtype = pair ? masconI_promote(&x->view, &y->view) : x->view.dtype;
     if ((w->op->flags & MASCON_OPF_FLOAT) && !masconI_is_float(dtype)) dtype = MASCON_DTYPE_F32;
     if (w->in_place && dtype != x->view.dtype) {
-        if (masconI_is_float(dtype) && !masconI_is_float(x->view.dtype)) {
+        const int to_whole = masconI_is_float(dtype) && !masconI_is_float(x->view.dtype);
+        if (to_whole || x->view.dtype == MASCON_DTYPE_BOOL) {
             return masconI_fail(MASCON_E_DTYPE, "the result is %s and cannot be written into %s",
                                 mascon_dtype_name(dtype), mascon_dtype_name(x->view.dtype));
         }
@@ -290,11 +297,23 @@ static mascon_status separate_input(work *w, int i) {
         memcmp(x->view.stride, y->view.stride, sizeof(int64_t) * (size_t)x->view.ndim) == 0) {
         return MASCON_OK;
     }
-    mascon_tensor *source = call->src[i];
-    MASCON_TRY(masconI_emit(MASCON_OP_clone, &source, 1, &source, NULL));
-    if (w->casts[i]) mascon_tensor_release(w->casts[i]);
-    w->casts[i] = call->src[i] = source;
+    mascon_call inner;
+    mascon_tensor *source;
+    masconI_call_init(&inner, MASCON_OP_clone);
+    MASCON_TRY(derive(call, &inner, call->src[i], &source));
+    replace_input(w, i, source);
     return MASCON_OK;
+}
+
+/* In place, x is copied first where the gradient reads its old values. */
+static mascon_status keep_original(work *w) {
+    mascon_call *call = w->call;
+    if (!w->in_place || !(w->signature->save_src & 1)) return MASCON_OK;
+    if (call->flags & MASCON_CALL_WIDE || !masconI_will_record(call)) return MASCON_OK;
+    /* a factor is read for the gradient of the other one alone */
+    const int product = call->op == MASCON_OP_mul || call->op == MASCON_OP_div;
+    if (product && !(call->n_src > 1 && masconI_needs_grad(call->src[1]))) return MASCON_OK;
+    return masconI_emit(MASCON_OP_clone, &w->before.original, 1, &call->src[0], NULL);
 }
 
 /* ---- Running ---- */
@@ -544,6 +563,7 @@ static mascon_status run_call(work *w, const char **kernel) {
         }
         MASCON_TRY(check_written(w));
         remember_before(w);
+        MASCON_TRY(keep_original(w));
         if (call->op == MASCON_OP_transfer) {
             w->device = (int32_t)call->attr[masconI_attr_find(call->op, "device")];
         }
@@ -582,6 +602,7 @@ mascon_status masconI_perform(mascon_call *call, const char **kernel) {
         call->dst[i] = w.given_dst[i];
     }
     for (int i = 0; i < call->n_src; i++) mascon_tensor_release(w.casts[i]);
+    mascon_tensor_release(w.before.original);
     return status;
 }
 

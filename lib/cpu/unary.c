@@ -58,6 +58,11 @@ typedef struct bounds {
     float low, high; /* infinite where not given; NaN makes everything NaN */
 } bounds;
 
+typedef struct slope {
+    bounds limits;
+    int all_low, all_high; /* the bound was not given */
+} slope;
+
 static bounds read_bounds(const mascon_call *call) {
     bounds b = {-INFINITY, INFINITY};
     if (masconI_given(call, CLAMP_MIN)) b.low = (float)call->attr[CLAMP_MIN];
@@ -72,8 +77,11 @@ static float lower_to(float v, float high) { return v > high ? high : v; }
 MASCON_ROW1(clamp_row, float, float, const float low = ((const bounds *)o)->low;
             const float high = ((const bounds *)o)->high, lower_to(raise_to(a, low), high))
 MASCON_ROW1(nan_row, float, float, , a *NAN)
-MASCON_ROW2(clamp_bwd_row, float, float, const float low = ((const bounds *)o)->low;
-            const float high = ((const bounds *)o)->high, b >= low ? b <= high ? a : 0.0f : 0.0f)
+/* Infinity passes a bound that was not given, and no other. */
+MASCON_ROW2(clamp_bwd_row, float, float, const slope *const s = o; const float low = s->limits.low;
+            const float high = s->limits.high; const int all_low = s->all_low;
+            const int all_high = s->all_high,
+            ((b > low) | all_low) & ((b < high) | all_high) ? a : 0.0f)
 
 static mascon_status clamp(mascon_call *call, mascon_exec *exec) {
     (void)exec;
@@ -83,9 +91,10 @@ static mascon_status clamp(mascon_call *call, mascon_exec *exec) {
 
 static mascon_status clamp_bwd(mascon_call *call, mascon_exec *exec) {
     (void)exec;
-    bounds b = read_bounds(call);
+    slope s = {read_bounds(call), !masconI_given(call, CLAMP_MIN), !masconI_given(call, CLAMP_MAX)};
+    if (isnan(s.limits.low)) s.all_low = s.all_high = 0;
     masconC_walk(DST(call, 0), 2, (const mascon_view *[]){SRC(call, 0), SRC(call, 1)},
-                 clamp_bwd_row, &b);
+                 clamp_bwd_row, &s);
     return MASCON_OK;
 }
 

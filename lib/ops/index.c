@@ -112,9 +112,12 @@ const mascon_op mascon_op_index_add = {
     .outputs = "y",
     .attrs = dim_base_attrs,
     .n_attrs = 2,
-    .flags = MASCON_CAST_WIDEST | MASCON_OPF_HIDDEN,
+    .flags = MASCON_CAST_WIDEST,
     .dtypes = MASCON_T_ALL,
     .summary = "x with the positions of source added at the positions that index names",
+    .example =
+        "mascon.zeros{3}:index_add(1, mascon.tensor({3, 3}, {dtype = \"int64\"}), "
+        "mascon.ones{2})",
     .infer = index_add_infer,
     .grad = index_add_grad,
     .saves = "index",
@@ -193,9 +196,12 @@ const mascon_op mascon_op_scatter_add = {
     .outputs = "y",
     .attrs = dim_base_attrs,
     .n_attrs = 2,
-    .flags = MASCON_CAST_WIDEST | MASCON_OPF_HIDDEN,
+    .flags = MASCON_CAST_WIDEST,
     .dtypes = MASCON_T_ALL,
     .summary = "x with each element of source added at its position along dim",
+    .example =
+        "mascon.zeros{3}:scatter_add(1, mascon.tensor({3, 3}, {dtype = \"int64\"}), "
+        "mascon.ones{2})",
     .infer = scatter_add_infer,
     .grad = scatter_add_grad,
     .saves = "index",

@@ -61,7 +61,10 @@ static mascon_status roll_infer(mascon_call *call, mascon_meta *out) {
             MASCON_TRY(masconI_dim(call->attr[ROLL_DIMS + 1 + i], SRC(call, 0)->ndim, &unused));
         }
     } else if (n != 1) {
-        return masconI_fail(MASCON_E_ARG, "%d shifts without dims; expected 1", n);
+        masconI_fail(MASCON_E_ARG, "%d shifts without dims; expected 1", n);
+        if (n != 2) return MASCON_E_ARG;
+        return masconI_hint("x:roll(%g, {dims = %g})", call->attr[ROLL_SHIFTS + 1],
+                            call->attr[ROLL_SHIFTS + 2]);
     }
     return like_infer(call, out);
 }

@@ -17,8 +17,8 @@ mascon_status masconI_reduction_of(const mascon_call *call, const mascon_view *x
                                    masconI_reduction *r) {
     const mascon_op *op = masconI_ops[call->op];
     int slot = masconI_attr_find(call->op, "dim"), list = 0;
-    int given = masconI_given(call, slot);
     for (int i = 0; i < op->n_attrs; i++) list |= op->attrs[i].type == MASCON_ATTR_DIMS;
+    int given = masconI_names_dims(call, slot, list);
     r->whole = !given;
     r->keepdim = call->attr[masconI_attr_find(call->op, "keepdim")] != 0;
     double one[2] = {1, call->attr[slot]};
@@ -60,6 +60,19 @@ static mascon_status infer_dtype(mascon_call *call, mascon_meta *out, int32_t dt
 
 static mascon_status infer_same(mascon_call *call, mascon_meta *out) {
     return infer_dtype(call, out, -1);
+}
+
+/* The largest or smallest magnitude of no elements is not defined. */
+static mascon_status infer_norm(mascon_call *call, mascon_meta *out) {
+    const mascon_view *x = SRC(call, 0);
+    const double power = call->attr[NORM_P];
+    masconI_reduction r;
+    char text[160];
+    MASCON_TRY(infer_same(call, out));
+    MASCON_TRY(masconI_reduction_of(call, x, &r));
+    if (r.count > 0 || (power >= 0 && !isinf(power))) return MASCON_OK;
+    return masconI_fail(MASCON_E_SHAPE, "x has no elements to reduce (%s), p is %g",
+                        masconI_shape_text(x->ndim, x->shape, text), power);
 }
 
 static mascon_status infer_bool(mascon_call *call, mascon_meta *out) {
@@ -339,7 +352,7 @@ REDUCTION(std, var_attrs, MASCON_OPF_FLOAT, MASCON_T_FLOAT,
 REDUCTION(logsumexp, dims_attrs, MASCON_OPF_FLOAT | MASCON_CAST_UP, MASCON_T_FLOAT,
           "log(sum(exp(x))) without overflow", "x:logsumexp(2)", infer_same, grad_logsumexp, "x y")
 REDUCTION(norm, norm_attrs, MASCON_OPF_FLOAT | MASCON_CAST_UP, MASCON_T_FLOAT,
-          "the p-norm of the elements: sum(|x| ^ p) ^ (1 / p)", "x:norm(2, 1)", infer_same,
+          "the p-norm of the elements: sum(|x| ^ p) ^ (1 / p)", "x:norm(2, 1)", infer_norm,
           grad_norm, "x y")
 REDUCTION(prod, dim_attrs, MASCON_CAST_UP, T_BOOL_TOO,
           "the product of the elements; whole numbers and bools give int64", "x:prod(2)", infer_sum,

@@ -24,6 +24,11 @@ typedef struct masconI_reduction {
     int64_t count; /* elements of x in one result */
 } masconI_reduction;
 
+/* Whether the option dim names dimensions; an empty list names none, as PyTorch's dim=(). */
+static inline int masconI_names_dims(const mascon_call *call, int slot, int list) {
+    return masconI_given(call, slot) && !(list && call->attr[slot] == 0);
+}
+
 /* Resolves the options of a reduction (any of the ops above but cumsum) over x. Fails as D34. */
 mascon_status masconI_reduction_of(const mascon_call *call, const mascon_view *x,
                                    masconI_reduction *r);

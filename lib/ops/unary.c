@@ -153,6 +153,6 @@ const mascon_op mascon_op_clamp_bwd = {
     .n_attrs = 2,
     .flags = MASCON_OPF_BACKWARD,
     .dtypes = MASCON_T_FLOAT,
-    .summary = "gradient of clamp: dy where min <= x <= max, else 0",
+    .summary = "gradient of clamp: dy where min < x < max, else 0",
     .infer = masconI_infer_one_shape,
 };

@@ -39,6 +39,7 @@ static mascon_status infer(mascon_call *call, mascon_meta *out) {
     out[0].dtype = x->dtype;
     if (number) {
         out[0].dtype = masconI_with_number(x->dtype, call->attr[WHERE_VALUE]);
+        MASCON_TRY(masconI_check_value("value", call->attr[WHERE_VALUE], out[0].dtype));
     } else {
         mascon_view pair = {.ndim = out[0].ndim};
         memcpy(pair.shape, out[0].shape, sizeof pair.shape);

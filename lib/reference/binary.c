@@ -6,7 +6,6 @@
  */
 #include "ops/elementwise.h"
 #include "reference/move.h"
-#include "reference/wrap.h"
 
 /* The operands of one call. Beside a number, that operand has no view. */
 typedef struct operands {
@@ -59,7 +58,7 @@ static mascon_status arithmetic(const mascon_call *call, double (*f)(double, dou
         if (masconI_is_float(z->dtype)) {
             masconR_set(z, i, f(real_operand(&o, 0, i), real_operand(&o, 1, i)));
         } else {
-            masconR_set_wrapped(z, i, whole(whole_operand(&o, 0, i), whole_operand(&o, 1, i)));
+            masconR_set_int(z, i, whole(whole_operand(&o, 0, i), whole_operand(&o, 1, i)));
         }
     }
     return MASCON_OK;

@@ -21,12 +21,6 @@ static int64_t matrix_offset(const operand *o, int32_t batch, const int64_t *at)
     return offset;
 }
 
-/* The sum as a whole number of the dtype; what does not fit wraps around. */
-static int64_t wrapped(uint64_t sum, int32_t dtype) {
-    if (dtype == MASCON_DTYPE_U8) return (uint8_t)sum;
-    return dtype == MASCON_DTYPE_I32 ? (int32_t)sum : (int64_t)sum;
-}
-
 static mascon_status matmul(mascon_call *call, mascon_exec *exec) {
     (void)exec;
     const mascon_view *a = SRC(call, 0), *b = SRC(call, 1), *y = DST(call, 0);
@@ -59,7 +53,7 @@ static mascon_status matmul(mascon_call *call, mascon_exec *exec) {
         if (masconI_is_float(y->dtype)) {
             masconR_set(y, i, sum);
         } else {
-            masconR_set_int(y, i, wrapped(whole, y->dtype));
+            masconR_set_int(y, i, (int64_t)whole);
         }
     }
     return MASCON_OK;

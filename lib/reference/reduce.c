@@ -5,7 +5,7 @@
  * compensated (Neumaier), so that the oracle is exact to the last bits.
  */
 #include "ops/reduce.h"
-#include "reference/wrap.h"
+#include "reference/reference.h"
 
 /* x taken apart: two views over the same memory, one with the kept dimensions, one with the
  * reduced. The element is at the sum of both offsets. */
@@ -148,7 +148,7 @@ static mascon_status reduce_whole(const mascon_call *call, int product) {
             uint64_t v = (uint64_t)element_int(&w, o, i);
             result = product ? result * v : result + v;
         }
-        masconR_set_wrapped(y, o, (int64_t)result);
+        masconR_set_int(y, o, (int64_t)result);
     }
     return MASCON_OK;
 }
@@ -306,7 +306,7 @@ static mascon_status cumsum_run(mascon_call *call, mascon_exec *exec) {
                 masconR_set(y, at, total(&s));
             } else {
                 whole += (uint64_t)masconR_get_int(x, at);
-                masconR_set_wrapped(y, at, (int64_t)whole);
+                masconR_set_int(y, at, (int64_t)whole);
             }
         }
     }

@@ -5,8 +5,13 @@ static mascon_status relu(mascon_call *call, mascon_exec *exec) {
     (void)exec;
     const mascon_view *x = SRC(call, 0), *y = DST(call, 0);
     for (int64_t i = 0; i < y->numel; i++) {
-        double v = masconR_get(x, i);
-        masconR_set(y, i, v < 0 ? 0 : v); /* NaN passes through */
+        if (masconI_is_float(y->dtype)) {
+            double v = masconR_get(x, i);
+            masconR_set(y, i, v < 0 ? 0 : v); /* NaN passes through */
+        } else {
+            int64_t v = masconR_get_int(x, i);
+            masconR_set_int(y, i, v < 0 ? 0 : v);
+        }
     }
     return MASCON_OK;
 }

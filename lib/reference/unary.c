@@ -1,6 +1,6 @@
 /* unary.c: reference kernels of the functions of one tensor, and of clamp. x and y: one shape. */
 #include "ops/elementwise.h"
-#include "reference/wrap.h"
+#include "reference/reference.h"
 
 /* Floating elements go through f. */
 static mascon_status real(const mascon_call *call, double (*f)(double)) {
@@ -15,7 +15,7 @@ static mascon_status keep(const mascon_call *call, double (*f)(double), int64_t 
     const mascon_view *x = SRC(call, 0), *y = DST(call, 0);
     if (masconI_is_float(y->dtype)) return real(call, f);
     for (int64_t i = 0; i < y->numel; i++) {
-        masconR_set_wrapped(y, i, whole(masconR_get_int(x, i)));
+        masconR_set_int(y, i, whole(masconR_get_int(x, i)));
     }
     return MASCON_OK;
 }
@@ -94,7 +94,7 @@ static mascon_status clamp(mascon_call *call, mascon_exec *exec) {
         if (masconI_is_float(y->dtype)) {
             masconR_set(y, i, clamp_real(masconR_get(x, i), &b));
         } else {
-            masconR_set_wrapped(y, i, clamp_whole(masconR_get_int(x, i), &b));
+            masconR_set_int(y, i, clamp_whole(masconR_get_int(x, i), &b));
         }
     }
     return MASCON_OK;
@@ -106,7 +106,7 @@ static mascon_status clamp_bwd(mascon_call *call, mascon_exec *exec) {
     bounds b = read_bounds(call, x->dtype);
     for (int64_t i = 0; i < dx->numel; i++) {
         double v = masconR_get(x, i);
-        int inside = (!b.has_low || v >= b.low) && (!b.has_high || v <= b.high);
+        int inside = (!b.has_low || v > b.low) && (!b.has_high || v < b.high);
         masconR_set(dx, i, inside ? masconR_get(dy, i) : 0);
     }
     return MASCON_OK;

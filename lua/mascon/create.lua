@@ -310,6 +310,36 @@ local function flatten(data, shape, depth, path, values, at)
   return at
 end
 
+-- What a whole-number type holds: from, and to before.
+local ranges = { uint8 = { 0, 2 ^ 8 }, int32 = { -2 ^ 31, 2 ^ 31 }, int64 = { -2 ^ 63, 2 ^ 63 } }
+
+--- The place of value number i (from 0) in nested lists of a shape.
+local function path_of(i, shape)
+  local path = {}
+  for d = #shape, 1, -1 do
+    path[d] = i % shape[d] + 1
+    i = math.floor(i / shape[d])
+  end
+  return path
+end
+
+--- Fails where a value does not fit into a whole-number type; its fraction is cut off.
+local function check_whole(values, count, shape, dtype)
+  local range = ranges[dtype]
+  if not range then
+    return
+  end
+  local low, high = range[1] == 0 and -1 or range[1], range[2]
+  for i = 0, count - 1 do
+    local v = values[i]
+    if not (v >= low and v < high) or v == -1 and low == -1 then
+      options.fail("tensor", ("%s is %s; %s holds %s"):format(#shape == 0 and "the value"
+        or path_text(path_of(i, shape)), options.show(v), dtype, dtype == "int64" and "whole numbers of 64 bits"
+        or ("%.0f..%.0f"):format(range[1], range[2] - 1)))
+    end
+  end
+end
+
 --- A tensor of Lua numbers or booleans in nested lists: tensor({{1, 2}, {3, 4}}, {dtype = "int64"}).
 ---@param data number|boolean|table
 ---@param given? table dtype, device, requires_grad; may also stand in data's table
@@ -339,6 +369,7 @@ function M.tensor(data, given)
   if count > 0 then
     flatten(data, shape, 1, {}, values, 0)
   end
+  check_whole(values, count, shape, read.dtype)
   local t = new("tensor", shape, read.dtype or (boolean and "bool") or "float32", read.device)
   layer.check(C.mascon_tensor_write(t.h, values), "tensor")
   return finish(t, read)

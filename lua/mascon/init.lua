@@ -78,7 +78,7 @@ local function names()
     list[#list + 1] = name
   end
   for _, row in ipairs(op.list()) do
-    list[#list + 1] = row.name
+    list[#list + 1] = op.find(row.name) and row.name
   end
   return list
 end

@@ -313,23 +313,58 @@ function methods.chunk(t, chunks, dim)
   if type(chunks) ~= "number" or chunks < 1 then
     options.fail("chunk", ("chunks is %s; must be 1 or more"):format(options.show(chunks)))
   end
-  local size = math.max(1, math.ceil(methods.size(t, dim or 1) / chunks))
-  return methods.split(t, size, dim)
+  local total = methods.size(t, dim or 1)
+  if total == 0 then -- as many empty parts as were asked for
+    local parts = {}
+    for i = 1, chunks do
+      parts[i] = t:narrow(dim or 1, 1, 0)
+    end
+    return parts
+  end
+  return methods.split(t, math.ceil(total / chunks), dim)
+end
+
+--- Raises where element i of a stack is not like the first.
+local function check_alike(i, t, first)
+  if table.concat(t.shape, ",") ~= table.concat(first.shape, ",") then
+    options.fail("stack", ("element %d is {%s}, element 1 is {%s}; all must have one shape"):format(i,
+      table.concat(t.shape, ", "), table.concat(first.shape, ", ")), "cat joins along a dimension that is there")
+  elseif t.dtype ~= first.dtype then
+    options.fail("stack", ("element %d is %s, element 1 is %s"):format(i, t.dtype, first.dtype),
+      ('x:to("%s")'):format(first.dtype))
+  elseif t.device ~= first.device then
+    options.fail("stack", ("element %d is on %s, element 1 is on %s"):format(i, t.device, first.device),
+      ('x:to("%s")'):format(first.device))
+  end
+end
+
+--- Where the new dimension of a stack stands: an option, or by position.
+local function stack_dim(tensors, given)
+  if given == nil then
+    given = { dim = tensors.dim }
+  elseif type(given) == "number" then
+    given = { dim = given }
+  end
+  return options.read("stack", given, { { "dim", 1, "integer" } }).dim
 end
 
 --- Joins tensors of one shape along a new dimension: stack{a, b}, stack({a, b}, {dim = 2}).
 function M.stack(tensors, given)
-  local dim = type(given) == "number" and given or (given or {}).dim or tensors.dim or 1
-  local list = {}
+  if type(tensors) ~= "table" or getmetatable(tensors) ~= nil or #tensors == 0 then
+    options.fail("stack", "argument 1 is missing: expected a list of tensors, such as {a, b}")
+  end
+  local dim, list = stack_dim(tensors, given), {}
   for i = 1, #tensors do -- a nil in between, too
     local t = tensors[i]
     if not is_tensor(t) then
       options.fail("stack", ("element %d is %s; expected a tensor"):format(i, options.show(t)))
     end
+    check_alike(i, t, tensors[1])
+    local dims = #t.shape + 1
+    if dim == 0 or dim > dims or dim < -dims then
+      options.fail("stack", ("dimension %d of a result with %d dimensions"):format(dim, dims))
+    end
     list[i] = t:unsqueeze(dim)
-  end
-  if #list == 0 then
-    options.fail("stack", "argument 1 is missing: expected a list of tensors, such as {a, b}")
   end
   list.dim = dim
   return find "cat"(list)
@@ -426,6 +461,31 @@ local function subscript(t, dim, s)
   return run("slice", "index", false, t, dim, first, length, step), dim + 1
 end
 
+--- Fails unless a mask covers the first dimensions of t.
+local function check_mask(t, mask)
+  local n = methods.dim(mask)
+  if n == 0 or n > methods.dim(t) then
+    options.fail("index", ("a mask of %d dimensions for a %d-dimensional tensor"):format(n, methods.dim(t)))
+  end
+  for d = 1, n do
+    local size, want = methods.size(mask, d), methods.size(t, d)
+    if size ~= want then
+      options.fail("index", ("dimension %d of the mask is %d, of the tensor %d"):format(d, size, want))
+    end
+  end
+  return n
+end
+
+--- x[mask]: the elements, or with a mask of fewer dimensions the rows, where it is true.
+local function masked(t, mask)
+  local n = check_mask(t, mask)
+  if n == methods.dim(t) then
+    return run("masked_select", "index", false, t, mask)
+  end
+  local rows = find "nonzero"(mask:flatten()):select(2, 1)
+  return run("index_select", "index", false, t:flatten(1, n), rows, 1)
+end
+
 local function index(t, key)
   if type(key) == "number" then
     if key == 0 then
@@ -437,7 +497,7 @@ local function index(t, key)
     return run("select", "index", false, t, 1, key)
   elseif is_tensor(key) then
     if key.dtype == "bool" then
-      return run("masked_select", "index", false, t, key)
+      return masked(t, key)
     end
     return run("index_select", "index", false, t, key, 1)
   elseif type(key) ~= "table" then
@@ -460,6 +520,9 @@ local function assign(t, key, value)
         "loop over the rows, or use mascon.where")
     elseif type(value) ~= "number" and not (is_tensor(value) and value:numel() == 1) then
       options.fail("index", "a mask can be assigned a number only", "mascon.where(mask, value, x)")
+    end
+    for _ = check_mask(t, key) + 1, methods.dim(t) do
+      key = key:unsqueeze(-1)
     end
     return run("masked_fill", "index", true, t, key, type(value) == "number" and value or value:item())
   end
@@ -494,7 +557,7 @@ local function method_names()
     names[#names + 1] = name
   end
   for _, row in ipairs(op.list()) do
-    names[#names + 1] = row.name
+    names[#names + 1] = find(row.name) and row.name
   end
   return names
 end

@@ -125,7 +125,9 @@ int main(void) {
     int64_t big = INT64_MAX - 1;
     masconI_store_int(memory, MASCON_DTYPE_I64, 0, big);
     EXPECT(masconI_load_int(memory, MASCON_DTYPE_I64, 0) == big);
-    masconI_store_int(memory, MASCON_DTYPE_U8, 0, -5);
-    EXPECT(masconI_load_int(memory, MASCON_DTYPE_U8, 0) == 0);
+    masconI_store_int(memory, MASCON_DTYPE_U8, 0, -5); /* whole numbers wrap around */
+    EXPECT(masconI_load_int(memory, MASCON_DTYPE_U8, 0) == 251);
+    masconI_store_int(memory, MASCON_DTYPE_I32, 0, big);
+    EXPECT(masconI_load_int(memory, MASCON_DTYPE_I32, 0) == -2);
     return 0;
 }

@@ -31,5 +31,18 @@ return {
     local x = m.tensor { -1, 2 }
     x:clamp_(0, 1)
     assert.same({ 0, 1 }, x:totable())
+    -- the limits themselves get no gradient; infinity passes where there is no limit
+    local inf, nan = math.huge, 0 / 0
+    for _, dtype in ipairs { "float32", "float64", "bfloat16" } do
+      for _, case in ipairs {
+        { { min = 0, max = 1 }, { 0, 0, 1, 0, 0, 0, 0 } }, { { min = 0 }, { 0, 0, 1, 1, 1, 0, 0 } },
+        { { max = 1 }, { 1, 1, 1, 0, 0, 1, 0 } }, { { min = -inf, max = inf }, { 1, 1, 1, 1, 0, 0, 0 } },
+        { { min = nan }, { 0, 0, 0, 0, 0, 0, 0 } },
+      } do
+        local at = m.tensor({ 0, -0.0, 0.5, 1, inf, -inf, nan }, { dtype = dtype, requires_grad = true })
+        at:clamp(case[1]):sum():backward()
+        assert.same(case[2], at.grad:totable())
+      end
+    end
   end,
 }

@@ -1,4 +1,5 @@
 -- gather.lua: samples and errors of gather.
+local assert = require "luassert"
 local S = require "spec.support.sample"
 
 return {
@@ -23,4 +24,9 @@ return {
       message = "gather: index is float32; expected int64 positions",
       hint = 'index:to("int64")' },
   },
+  -- the dimension may come first, as in PyTorch
+  check = function(m)
+    local x = m.tensor { { 1, 2 }, { 3, 4 } }
+    assert.same({ { 2, 2 }, { 3, 4 } }, x:gather(2, m.tensor({ { 2, 2 }, { 1, 2 } }, { dtype = "int64" })):totable())
+  end,
 }

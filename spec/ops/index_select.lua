@@ -1,4 +1,5 @@
 -- index_select.lua: samples and errors of index_select.
+local assert = require "luassert"
 local S = require "spec.support.sample"
 
 return {
@@ -35,4 +36,9 @@ return {
       end,
       message = "index_select: index has 2 dimensions; expected 1" },
   },
+  -- the dimension may come first, as in PyTorch
+  check = function(m)
+    local x = m.tensor { { 1, 2 }, { 3, 4 } }
+    assert.same({ { 2 }, { 4 } }, x:index_select(2, m.tensor({ 2 }, { dtype = "int64" })):totable())
+  end,
 }

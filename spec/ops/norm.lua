@@ -47,6 +47,10 @@ return {
   errors = {
     { call = function(m) return m.zeros{2, 3}:norm(2, 5) end,
       message = "norm: dimension 5 of a 2-dimensional tensor" },
+    { call = function(m) return m.zeros{2, 0}:norm(math.huge, 2) end,
+      message = "norm: x has no elements to reduce ({2, 0}), p is inf" },
+    { call = function(m) return m.zeros{0}:norm(-1) end,
+      message = "norm: x has no elements to reduce ({0}), p is -1" },
   },
   tolerance = { float32 = 2e-6 },
   check = function(m)

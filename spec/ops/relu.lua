@@ -26,5 +26,7 @@ return {
     local want = m.grad(m.relu(x):sum(), { x }):totable()
     local z = y:relu_()
     assert.same(want, m.grad(z:sum(), { x }):totable())
+    local big = m.full({ 1 }, 2 ^ 53, { dtype = "int64" }) + 1
+    assert.is_true(m.relu(big):eq(big):item()) -- every digit
   end,
 }

@@ -11,7 +11,7 @@ return {
   },
   errors = {
     { call = function(m) return m.zeros{3, 3}:roll{1, 2} end,
-      message = "roll: 2 shifts without dims; expected 1" },
+      message = "roll: 2 shifts without dims; expected 1", hint = "dims = 2" },
     { call = function(m) return m.zeros{3, 3}:roll{shifts = 1, dims = {1, 2}} end,
       message = "roll: 1 shifts for 2 dimensions" },
   },

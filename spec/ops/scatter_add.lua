@@ -1,4 +1,5 @@
 -- scatter_add.lua: samples and errors of scatter_add.
+local assert = require "luassert"
 local S = require "spec.support.sample"
 
 return {
@@ -11,4 +12,10 @@ return {
       options = { dim = 2 } },
     { args = { S.randn{5}, S.int({9}, 1, 5, "int64"), S.randn{9} }, options = { dim = 1 } },
   },
+  -- the dimension may come first, as in PyTorch
+  check = function(m)
+    local x = m.tensor { { 1, 2 }, { 3, 4 } }
+    local y = x:scatter_add(-1, m.tensor({ { 1, 1 } }, { dtype = "int64" }), m.ones { 1, 2 })
+    assert.same({ { 3, 2 }, { 3, 4 } }, y:totable())
+  end,
 }

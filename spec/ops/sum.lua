@@ -50,6 +50,8 @@ return {
     assert.equal("int64", m.ones({ 3 }, { dtype = "bool" }):sum().dtype)
     assert.equal(0, m.zeros({ 0 }):sum():item())
     assert.same({}, m.ones({ 3 }):sum().shape)
+    assert.equal(6, m.ones({ 2, 3 }):sum({}):item()) -- no dimension named: all
+    assert.same({ 1, 1 }, m.ones({ 2, 3 }):sum({ keepdim = true }).shape)
     assert.equal(2 ^ 24 + 256, m.full({ 2 ^ 16 + 1 }, 256):sum():item()) -- beyond what a float counts
     local x = m.randn { 37, 4099 }
     local threads = m.get_num_threads()

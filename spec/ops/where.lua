@@ -23,5 +23,7 @@ return {
       hint = 'condition:ne(0)' },
     { call = function(m) return m.where(m.zeros{2}:gt(0), m.zeros{3}, m.zeros{3}) end,
       message = "where: shapes {2} and {3} do not broadcast; dimension 1 is 2 against 3" },
+    { call = function(m) return m.where(m.zeros{2}:gt(0), m.zeros({ 2 }, { dtype = "uint8" }), -1) end,
+      message = "where: value is -1; uint8 holds 0..255" },
   },
 }

@@ -77,11 +77,18 @@ local function put_tensors(row, name, args, n)
 end
 
 --- An option that must be given may stand before the optional tensors, as in layer_norm(x, {sizes},
---- weight, bias): moves it behind them.
+--- weight, bias), and a dimension right after x, as in gather(x, dim, index): moves it behind them.
 local function behind_tensors(row, args, n)
+  local option = row.attrs[1]
   local at = row.required + 1
+  if option and option.type == "dim" and is_tensor(args[3]) then
+    at = 2
+    while at < row.required + 1 and is_tensor(args[at]) do
+      at = at + 1
+    end
+  end
   local v = args[at]
-  if v == nil or is_tensor(v) or not row.attrs[1] or not row.attrs[1].required then
+  if v == nil or is_tensor(v) or not option or not option.required then
     return args
   end
   while at < n and at <= #row.inputs and (args[at + 1] == nil or is_tensor(args[at + 1])) do
