@@ -148,6 +148,7 @@ describe("a hostile safetensors file", function()
     refused('tensor "a" has dtype U16, which mascon cannot hold', one("U16", "[1]", "0", "2", 2))
     refused('tensor "a" has dtype F8_E4M3', one("F8_E4M3", "[1]", "0", "1", 1))
     refused('tensor "a" has dtype F4', one("F4", "[2]", "0", "1", 1))
+    refused('tensor "a" has dtype F8_E5M2FNUZ', one("F8_E5M2FNUZ", "[1]", "0", "1", 1))
     refused('tensor "a" has dtype C64', one("C64", "[1]", "0", "8", 8))
   end)
 

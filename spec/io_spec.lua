@@ -279,6 +279,8 @@ describe("save and load", function()
       { "PK\3\4" .. ("\0"):rep(18), "no zip end record in 22 bytes" },
       { "\128\2\138\10\108\252\156\70\249\32\106\168\80\25\46", "pickle: does not begin with PROTO" },
       { ("\0"):rep(257) .. "ustar\00000", "the archive is cut off" },
+      { "\128\3\138\10\108\252\156\70\249\32\106\168\80\25\46", "pickle protocol 3; in such a file 2 is read" },
+      { "\128\4\149\10\0\0\0\0\0\0\0}\148\140\1a", "is a Python pickle.*hint: in Python: torch%.save" },
       { "hello world", 'no known kind %(starts with "hello world"%)' },
     }
     for _, case in ipairs(cases) do
@@ -297,6 +299,7 @@ describe("save and load", function()
       message_of(mascon.load, path "x", { limits = { tensor = 1 } }))
     assert.matches("limit tensors is %-1", message_of(mascon.load, path "x", { limits = { tensors = -1 } }))
     assert.matches('unknown option "devise"', message_of(mascon.load, path "x", { devise = "cpu" }))
+    assert.matches('load: unknown device "gpu"', message_of(mascon.load, path "x", { device = "gpu" }))
     local got = mascon.load(path "x", { device = "cpu", limits = { tensors = 2 }, verify = false })
     assert.equal("cpu", got.a.device)
   end)

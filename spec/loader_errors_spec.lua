@@ -108,10 +108,27 @@ describe("DataLoader", function()
     end)
   end)
 
+  it("refuses an unknown dtype before any sample is read", function()
+    fails('DataLoader: unknown dtype "float31"', DataLoader, set(3), { dtypes = { [2] = "float31" } })
+  end)
+
+  it("refuses a collate_fn that returns nothing, which would end the loop", function()
+    for _, f in ipairs { function() end, function(samples) return nil, samples end } do
+      fails("DataLoader: collate_fn returned nothing; its first value must not be nil", function()
+        drain(DataLoader(set(3), { collate_fn = f }))
+      end)
+    end
+  end)
+
   it("refuses a sampler's wrong index", function()
     fails("DataLoader: index 2 of the sampler is 4; expected a whole number in 1..3", function()
       drain(DataLoader(set(3), { sampler = { 1, 4 } }))
     end)
+    for key, sampler in pairs { ["3"] = { 1, [3] = 3 }, ['"len"'] = { len = function() return 1 end } } do
+      fails(("DataLoader: sampler[%s] is not part of a list without holes"):format(key), function()
+        drain(DataLoader(set(3), { sampler = sampler }))
+      end)
+    end
   end)
 
   it("refuses an ended epoch", function()

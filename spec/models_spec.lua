@@ -134,6 +134,10 @@ describe("models.weights", function()
     assert.equal(getmetatable(T.Compose {}), getmetatable(other.preprocess))
     has(message_of(models.resnet18, { weights = path, num_classes = 10 }), "resnet18: the weights are for 1000 "
       .. "classes, num_classes is 10\nhint: without num_classes = 10, then model.fc = nn.Linear(512, 10)")
+    m.save(path, { ["fc.weight"] = m.zeros { 10, 512 } })
+    has(message_of(models.resnet18, { weights = path }), "the weights are for 10 classes, num_classes is 1000\n"
+      .. "hint: num_classes = 10")
+    m.save(path, net:state_dict())
     has(message_of(models.resnet34, { weights = path }), "load_state_dict: ")
     m.save(path, { state_dict = net:state_dict() })
     has(message_of(models.resnet18, { weights = path }), "the tensors lie one level deeper")

@@ -56,6 +56,19 @@ describe("a schedule", function()
     assert.equal(10, s.steps)
   end)
 
+  it("that ends at a rate of 0 does not pass below it by rounding", function()
+    for _, steps in ipairs { 4, 5, 10, 16 } do
+      local o = sgd(0.1)
+      local s = S.LinearLR(o, { end_factor = 0, total_iters = steps })
+      for _ = 1, steps + 2 do
+        o.param_groups[1].params[1].grad = mascon.ones { 1 }
+        o:step()
+        s:step()
+      end
+      assert.is_true(o.lr >= 0 and o.lr < 1e-12)
+    end
+  end)
+
   it("takes a tensor as the value to watch", function()
     local s = S.ReduceLROnPlateau(sgd(1), { patience = 0 })
     s:step(mascon.tensor(2))

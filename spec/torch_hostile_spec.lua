@@ -327,7 +327,7 @@ describe("a hostile PyTorch file", function()
       { "K\1Q", "persistent id" },
       { ")Q", "persistent id" },
       { storage { type = P.global("torch", "FloatTensor") }, "persistent id" },
-      { storage { type = P.global("torch", "QInt8Storage") }, "Python object torch.QInt8Storage" },
+      { storage { type = P.global("torch", "QUInt4x2Storage") }, "Python object torch.QUInt4x2Storage" },
       { storage { key = "" }, "persistent id" },
       { storage { key = "../x" }, "persistent id" },
       { storage { key = ("k"):rep(65) }, "persistent id" },

@@ -237,6 +237,16 @@ describe("a file of torch.save", function()
     assert.same({ "a" }, info.names)
   end)
 
+  it("knows complex and quantized tensors, whose bytes it skips", function()
+    for _, kind in ipairs { "zip", "stream" } do
+      local file = GOLDEN .. "complex." .. kind .. ".pth"
+      assert.matches('torch%._utils%._rebuild_qtensor %(key "q"', message_of(mascon.load, file))
+      local value, info = mascon.load(file, { skip_unknown = true })
+      assert.same({ 1, 1 }, value.a:totable())
+      assert.same({ "c", "q" }, info.skipped)
+    end
+  end)
+
   it("compares check sums unless told not to", function()
     local text = read(GOLDEN .. "small.zip.pth")
     local at = assert(text:find("\0\0\128\63\0\0\128\63", 1, true))

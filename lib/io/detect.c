@@ -54,6 +54,17 @@ static mascon_status refuse_known(const masconI_file *f, const unsigned char *he
                       "in Python: safetensors.numpy.save_file({\"x\": array}, ...)");
     }
     if (STARTS("\x89HDF")) return refuse(path, "is an HDF5 file, which is not read", NULL);
+    if (n > 1 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5) {
+        /* a stream of torch.save has its magic number in the first pickle, whatever the protocol */
+        if (memmem(head, n < 24 ? n : 24, "\x8a\x0a\x6c\xfc\x9c\x46", 6)) {
+            masconI_fail(MASCON_E_FORMAT, "%.256s has pickle protocol %d; in such a file 2 is read",
+                         path, head[1]);
+            masconI_hint("save again with pickle_protocol=2");
+            return MASCON_E_FORMAT;
+        }
+        return refuse(path, "is a Python pickle, which is not read",
+                      "in Python: torch.save(value, ...), with tensors and plain values in it");
+    }
     if (STARTS("\4\0\0\0\1\0\0\0") || STARTS("4\n1\n")) {
         return refuse(path, "looks like a Torch7 file (.t7), which is not read", NULL);
     }

@@ -523,6 +523,12 @@ static const masconI_pickle_global globals[] = {
     STORAGE("BoolStorage", 7),
     STORAGE("ShortStorage", 8),
     STORAGE("CharStorage", 9),
+    /* what no tensor here holds: known, so that the dtype is named, and skipped in a stream */
+    STORAGE("ComplexFloatStorage", 14),
+    STORAGE("ComplexDoubleStorage", 15),
+    STORAGE("QInt8Storage", 21),
+    STORAGE("QUInt8Storage", 22),
+    STORAGE("QInt32Storage", 23),
     TENSOR("ByteTensor", 0),
     TENSOR("FloatTensor", 1),
     TENSOR("DoubleTensor", 2),

@@ -33,6 +33,9 @@ const masconI_torch_type masconI_torch_types[MASCON_TORCH_TYPE_COUNT] = {
     {"float8_e5m2", -1, 1},
     {"float8_e5m2fnuz", -1, 1},
     {"float8_e8m0fnu", -1, 1},
+    {"qint8", -1, 1},
+    {"quint8", -1, 1},
+    {"qint32", -1, 4},
 };
 
 /* ---- Services for the containers ---- */

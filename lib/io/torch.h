@@ -19,7 +19,7 @@ typedef struct masconI_torch_type {
 } masconI_torch_type;
 
 extern const masconI_torch_type masconI_torch_types[];
-enum { MASCON_TORCH_UINT8 = 0, MASCON_TORCH_TYPE_COUNT = 21 }; /* uint8: untyped storages too */
+enum { MASCON_TORCH_UINT8 = 0, MASCON_TORCH_TYPE_COUNT = 24 }; /* uint8: untyped storages too */
 
 typedef struct masconI_torch_storage {
     const unsigned char *key; /* of tar: the 8 bytes of a number */

@@ -384,9 +384,10 @@ static mascon_status write_failed(const output *o, int code) {
     const char *kept = o->w->exists ? "; the previous checkpoint is unchanged" : "";
     if (code == ENOSPC || code == EDQUOT || code == EFBIG) {
         return masconI_fail(MASCON_E_IO, "%.256s: %s (%.1f MB needed, %.1f MB free)%s", o->w->path,
-                            code == ENOSPC   ? "no space left on device"
-                            : code == EDQUOT ? "disk quota exceeded"
-                                             : "file too large for this file system",
+                            code == ENOSPC ? "no space left on device"
+                            : code == EDQUOT
+                                ? "disk quota exceeded"
+                                : "file too large for the file system or the limit (ulimit -f)",
                             (double)o->total / 1e6, o->available / 1e6, kept);
     }
     return masconI_fail(MASCON_E_IO, "%.256s: cannot be written: %s%s", o->w->path, strerror(code),

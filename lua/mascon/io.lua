@@ -4,6 +4,7 @@
 -- holds 1 MiB, lies in a U8 tensor whose name begins with "__mascon__.".
 
 local ffi_layer = require "mascon.ffi"
+local op = require "mascon.op"
 local options = require "mascon.options"
 local structure = require "mascon.structure"
 local torch_file = require "mascon.torch_file"
@@ -292,6 +293,9 @@ function M.load(path, opts)
     { "check_finite", false, "boolean" },
   })
   check_path("load", path)
+  if given.device then
+    op.device("load", given.device)
+  end
   local limits = make_limits(given.limits)
   local format = ffi_layer.new("int32_t[1]")
   ffi_layer.check(C.mascon_file_detect(path, format), "load")

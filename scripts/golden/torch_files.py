@@ -287,6 +287,8 @@ def main():
     save("small", {"a": torch.ones(2)})
     save("parallel", collections.OrderedDict(("module." + k, v) for k, v in trained()[0].state_dict().items()), False)
     save("int8", {"a": torch.ones(2), "q": torch.ones(3, dtype=torch.int8), "u": torch.ones(1, dtype=torch.uint16)}, False)
+    quantized = torch.quantize_per_tensor(torch.ones(2), 0.5, 0, torch.quint8)
+    save("complex", {"a": torch.ones(2), "c": torch.ones(2, dtype=torch.complex64), "q": quantized})
     save("expanded", {"a": torch.ones(1).expand(3)}, True)
     save("namespace", {"state_dict": {"a": torch.ones(2)}, "args": argparse.Namespace(lr=0.1, t=torch.ones(2))})
     save("model", whole_model())

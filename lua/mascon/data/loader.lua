@@ -78,6 +78,9 @@ local function new(ds, given)
   self.uploads = on_gpu and not self.resident
   self.pin_memory = self.pin_memory or self.uploads
   self.dtypes = self.dtypes or {}
+  for _, name in pairs(self.dtypes) do
+    op.dtype("DataLoader", name)
+  end
   self.dataset = ds
   self.epoch = 0      -- epochs begun
   self.batch = 0      -- batches of it that were given out
@@ -100,6 +103,13 @@ local function sampled(self, epoch)
   if type(sampler) ~= "table" then
     fail(("sampler gives %s; expected a list of indices"):format(options.show(sampler)))
   end
+  local n = #sampler
+  for key in pairs(sampler) do
+    if type(key) == "number" and not (key >= 1 and key <= n) or n == 0 then
+      fail(("sampler[%s] is not part of a list without holes; expected a list of indices, or a function that "
+        .. "gives one"):format(options.show(key)))
+    end
+  end
   return sampler
 end
 
@@ -119,7 +129,8 @@ local function epoch_order(self, seed, epoch)
   end
   local list = sampled(self, epoch)
   local order = layer.new("int64_t[?]", math.max(#list, 1))
-  for k, i in ipairs(list) do
+  for k = 1, #list do
+    local i = list[k]
     if type(i) ~= "number" or i ~= math.floor(i) or i < 1 or i > n then
       fail(("index %d of the sampler is %s; expected a whole number in 1..%d")
         :format(k, options.show(i), n))
@@ -343,8 +354,11 @@ local function make_batch(self, run, first, last)
     return nil
   end
   if self.collate_fn then
-    local good, values = pack(true, self.collate_fn(samples))
-    return good and values, values.n
+    local _, values = pack(true, self.collate_fn(samples))
+    if values[1] == nil then -- as the first value it would end the script's loop as if this were the last batch
+      fail "collate_fn returned nothing; its first value must not be nil"
+    end
+    return values, values.n
   end
   local batch, n = collate.samples(samples, indices, self.dataset.classes ~= nil, self.dtypes)
   if run.pipeline then

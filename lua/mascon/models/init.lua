@@ -43,10 +43,13 @@ local function check_classes(name, head, sd, num_classes)
   local t = sd[head]
   local found = require("mascon.ffi").is_tensor(t) and t:dim() == 2 and t:size(1)
   if found and found ~= num_classes then
-    local layer = head:match "^(.*)%.weight$"
-    options.fail(name, ("the weights are for %d classes, num_classes is %d"):format(found, num_classes),
-      ("without num_classes = %d, then model.%s = nn.Linear(%d, %d)"):format(num_classes, layer,
-        t:size(2), num_classes))
+    -- without num_classes the network has ImageNet's 1000: then it is the file that decides
+    local hint = ("num_classes = %d"):format(found)
+    if found == 1000 then
+      hint = ("without num_classes = %d, then model.%s = nn.Linear(%d, %d)"):format(num_classes,
+        head:match "^(.*)%.weight$", t:size(2), num_classes)
+    end
+    options.fail(name, ("the weights are for %d classes, num_classes is %d"):format(found, num_classes), hint)
   end
 end
 

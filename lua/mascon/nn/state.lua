@@ -126,6 +126,10 @@ local function stripped(sd, strip)
     if strip ~= "" and name:sub(1, #strip) == strip then
       name = name:sub(#strip + 1)
     end
+    if given[name] then
+      options.fail("load_state_dict", ("%s is there with and without %s; strip makes them one name")
+        :format(name, options.show(strip)))
+    end
     given[name] = t
   end
   return given
@@ -134,6 +138,31 @@ end
 --- Counters that PyTorch's files have had only since 0.4.1.
 local function may_be_absent(name)
   return name == "num_batches_tracked" or name:match "%.num_batches_tracked$" ~= nil
+end
+
+--- The hint about a prefix that most missing names have in the file, beside others (an average's n_averaged,
+--- a head); nil where there is none.
+local function prefix_hint(missing_names, unexpected, given, wanted)
+  local first = missing_names[1]
+  if not first then
+    return nil
+  end
+  for _, name in ipairs(unexpected) do
+    local prefix = name:sub(-#first - 1) == "." .. first and name:sub(1, #name - #first)
+    local found, left = 0, 0
+    if prefix then
+      for _, missing in ipairs(missing_names) do
+        found = found + (given[prefix .. missing] and 1 or 0)
+      end
+      for _, other in ipairs(unexpected) do
+        left = left + (other:sub(1, #prefix) == prefix and wanted[other:sub(#prefix + 1)] and 0 or 1)
+      end
+    end
+    if found * 2 > #missing_names then
+      local rest = left > 0 or found < #missing_names
+      return ('strip = "%s"%s'):format(prefix, rest and " with strict = false" or "")
+    end
+  end
 end
 
 --- Raises where names are missing or unexpected; wrong: text about shapes that differ as well, or nil.
@@ -167,7 +196,8 @@ local function check_names(entries, given, excepted, n_given, wrong)
     parts[#parts + 1] = ("%d unexpected: %s"):format(#unexpected, name_list(unexpected))
   end
   parts[#parts + 1] = wrong
-  options.fail("load_state_dict", table.concat(parts, "; "), "strict = false loads what fits")
+  options.fail("load_state_dict", table.concat(parts, "; "),
+    prefix_hint(missing_names, unexpected, given, wanted) or "strict = false loads what fits")
 end
 
 --- Text about the shapes that differ and the first module they belong to; nil where none does.

@@ -8,6 +8,13 @@ local optimizers = require "mascon.optim.optimizer"
 local options = require "mascon.options"
 local recording = require "mascon.recording"
 
+-- Older releases of LuaJIT for arm64 compile a * b + c as one instruction with one rounding, which the
+-- interpreter does not have: a resumed run, interpreted where the first one was compiled, would have
+-- other rates.
+if jit.arch == "arm64" then
+  jit.off(true, true)
+end
+
 ---@class mascon.optim.Scheduler
 ---@field optimizer mascon.optim.Optimizer
 ---@field steps integer steps taken
@@ -15,6 +22,12 @@ local recording = require "mascon.recording"
 local Scheduler = { class_name = "Scheduler" }
 
 -- What all schedules share --------------------------------------------------------------------------
+
+local function check_object(self)
+  if type(self) ~= "table" or not optimizers.is_optimizer(rawget(self, "optimizer")) then
+    options.no_object "a scheduler"
+  end
+end
 
 --- The rate of group g before any schedule; a group that was added later begins with its own.
 local function base_lr(self, g)
@@ -36,8 +49,12 @@ local function update(self, first)
   recording.refuse(self.class_name, "a step of a scheduler", "step it outside of the compiled function")
   local rates = {}
   for g, group in ipairs(self.optimizer.param_groups) do
-    base_lr(self, g)
-    rates[g] = self:rate(g, group.lr, first)
+    local base = base_lr(self, g)
+    local rate = self:rate(g, group.lr, first)
+    if rate < 0 and rate > -1e-13 * math.max(1, base) then -- a product of many steps that ends at 0, but for rounding
+      rate = 0
+    end
+    rates[g] = rate
   end
   for g, group in ipairs(self.optimizer.param_groups) do
     group.lr = rates[g]
@@ -47,6 +64,7 @@ end
 
 --- Sets the rates for one more step.
 function Scheduler:step()
+  check_object(self)
   self.steps = self.steps + 1
   update(self, false)
 end
@@ -54,6 +72,7 @@ end
 --- The rates of the groups that the last step set.
 ---@return number[]
 function Scheduler:get_last_lr()
+  check_object(self)
   return { unpack(self.last_lr) }
 end
 
@@ -80,6 +99,7 @@ end
 --- Position and options, as plain values. Functions are left out: the script brings them again.
 ---@return table
 function Scheduler:state_dict()
+  check_object(self)
   local sd = { name = self.class_name, steps = self.steps, base_lrs = copy(self.base_lrs),
     last_lr = copy(self.last_lr), options = {} }
   for _, field in ipairs(self.spec) do
@@ -139,6 +159,7 @@ end
 --- Takes over the state of another scheduler of its kind. The rates themselves are the optimizer's state.
 ---@param sd table
 function Scheduler:load_state_dict(sd)
+  check_object(self)
   self:prepare_state_dict(sd)()
 end
 
@@ -455,6 +476,7 @@ end
 --- Notes a value; lowers the rates where it has not improved for more than `patience` steps.
 ---@param value number|mascon.Tensor
 function ReduceLROnPlateau:step(value)
+  check_object(self)
   if layer.is_tensor(value) then
     value = value:item()
   end
@@ -540,6 +562,7 @@ function SequentialLR:setup()
 end
 
 function SequentialLR:step()
+  check_object(self)
   self.steps = self.steps + 1
   local milestones, s = self.options.milestones, current(self)
   local at = passed(milestones, self.steps)
@@ -581,4 +604,4 @@ end
 --- beginning, at the step that the first milestone names, and so on.
 M.SequentialLR = define(SequentialLR)
 
-return M
+return options.name_nearest("lr_scheduler", M)

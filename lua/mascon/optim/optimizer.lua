@@ -33,6 +33,18 @@ local function check_params(self, params, seen)
   end
 end
 
+--- Whether v is an optimizer.
+local function is_optimizer(v)
+  local mt = type(v) == "table" and getmetatable(v)
+  return type(mt) == "table" and mt.__index == Optimizer.__index
+end
+
+local function check_object(self)
+  if not is_optimizer(self) then
+    options.no_object "an optimizer"
+  end
+end
+
 local function option_names(spec)
   local names = {}
   for i, field in ipairs(spec) do
@@ -59,7 +71,8 @@ local function read_group(self, given)
     params = { params }
   elseif type(params) ~= "table" then
     options.fail(self.class_name, ("params of a group are %s; expected a list of tensors"):format(
-      options.show(params)))
+      options.show(params)), is_tensor(given[1]) and ("the parameters come first, the options after them: "
+      .. "%s(params, { lr = ... })"):format(self.class_name) or nil)
   end
   local group = options.read(self.class_name, merged, self.spec)
   if self.check_options then
@@ -75,6 +88,7 @@ end
 --- Adds parameters with options of their own.
 ---@param given table {params = {…}, lr =, …}
 function Optimizer:add_param_group(given)
+  check_object(self)
   if type(given) ~= "table" then
     options.fail(self.class_name, ("group is %s; expected {params = {...}}"):format(
       options.show(given)))
@@ -233,7 +247,15 @@ local function step_count(self)
 end
 
 --- Changes every parameter that has a gradient.
-function Optimizer:step()
+---@param closure? fun(): any is called first: it computes the loss and its gradients
+---@return any loss what closure returned
+function Optimizer:step(closure)
+  check_object(self)
+  local loss
+  if closure ~= nil then
+    options.check("step", { "closure", nil, "function" }, closure)
+    loss = autograd.enable_grad(closure)
+  end
   local good, err = pcall(step_groups, self)
   if not good then
     drop(self)
@@ -244,6 +266,7 @@ function Optimizer:step()
   if recording.count() then
     recording.step(step_count(self))
   end
+  return loss
 end
 
 --- The flat list of an optimizer's op: params, gradients, then each state tensor's list.
@@ -305,7 +328,9 @@ function Optimizer:apply(name, group, params, grads, n, state_names, counted)
 end
 
 --- Forgets the gradients of all parameters.
-function Optimizer:zero_grad()
+function Optimizer:zero_grad(given)
+  options.read("zero_grad", given, {})
+  check_object(self)
   for _, group in ipairs(self.param_groups) do
     for _, p in ipairs(group.params) do
       check(C.mascon_tensor_set_grad(p.h, nil), "zero_grad")
@@ -329,6 +354,7 @@ end
 --- State and options in PyTorch's form: parameters are numbered from 0 in the order of the groups.
 ---@return table {state = {[0] = {…}, …}, param_groups = {{lr =, …, params = {0, 1, …}}, …}}
 function Optimizer:state_dict()
+  check_object(self)
   local sd, number = { state = {}, param_groups = {} }, 0
   for g, group in ipairs(self.param_groups) do
     local saved = { params = {} }
@@ -447,6 +473,7 @@ end
 --- changed when something does not fit.
 ---@param sd table as state_dict gives, or PyTorch's
 function Optimizer:load_state_dict(sd)
+  check_object(self)
   self:prepare_state_dict(sd)()
 end
 
@@ -512,12 +539,6 @@ local function define(class)
     autograd.steps_taken = 0
     return self
   end
-end
-
---- Whether v is an optimizer.
-local function is_optimizer(v)
-  local mt = type(v) == "table" and getmetatable(v)
-  return type(mt) == "table" and mt.__index == Optimizer.__index
 end
 
 return { define = define, zeros_like = zeros_like, is_optimizer = is_optimizer }
