@@ -299,6 +299,10 @@ describe("a compiled function", function()
       assert.same({ 4, 5 }, f(x, 4, "abc"):totable())
     end
     assert.equal(4, runs)
+    for _ = 1, 3 do
+      assert.is_true(f(x, 0 / 0, "ab", true):isnan():all():item())
+    end
+    assert.equal(5, runs)
   end)
 
   it("keeps eight recordings and says once what keeps changing", function()

@@ -207,6 +207,9 @@ describe("to", function()
     assert.equal("int64", net.count.dtype)
     assert.equal("float64", net(mascon.ones({ 1, 3 }, { dtype = "float64" })).dtype)
     assert.truthy(message(net.to, net, "float31"):find('"float31"', 1, true))
+    net:requires_grad_(false)
+    assert.truthy(message(net.to, net, "int64"):find("to: dtype int64 is not floating", 1, true))
+    assert.equal("float64", net.mean.dtype)
   end)
 
   it("keeps the memory order of convolution weights", function()
@@ -269,6 +272,13 @@ describe("a state dict", function()
     assert.truthy(text:find('load_state_dict: 6 of 6 names differ only by the prefix "module."', 1, true))
     assert.truthy(text:find('hint: strip = "module."', 1, true))
     net:load_state_dict(prefixed, { strip = "module." })
+    prefixed.n_averaged = mascon.zeros {}
+    assert.truthy(message(net.load_state_dict, net, prefixed)
+      :find('hint: strip = "module." with strict = false', 1, true))
+    assert.same({ "n_averaged" }, net:load_state_dict(prefixed, { strip = "module.", strict = false }).unexpected)
+    prefixed["head.bias"] = mascon.zeros { 4 }
+    assert.truthy(message(net.load_state_dict, net, prefixed, { strip = "module." })
+      :find('load_state_dict: head.bias is there with and without "module."; strip makes them one name', 1, true))
   end)
 
   it("lists names that are missing or unexpected", function()

@@ -63,6 +63,25 @@ describe("the program", function()
     assert.is_truthy(text:find("no_such_file.lua", 1, true))
   end)
 
+  it("says that a limit and not the machine refuses memory", function() -- ulimit -v
+    if (os.getenv "LD_PRELOAD" or ""):match "[at]san" then
+      pending "a sanitizer maps more than any limit"
+      return
+    end
+    local code, text = run("(ulimit -v 600000; " .. program .. [[ -e 'local m, t = require "mascon", {}
+      for i = 1, 100 do t[i] = m.ones(1e7) end') 2>&1]])
+    assert.equal(1, code, text)
+    assert.is_truthy(text:find("40.0 MB needed", 1, true), text)
+    assert.is_truthy(text:find("free on cpu, but the request was refused; a limit", 1, true), text)
+  end)
+
+  it("names a library that is another one", function()
+    local code, text = run([[MASCON_LIBRARY=libm.so.6 luajit -e '
+      package.path = "lua/?.lua;lua/?/init.lua;" .. package.path require "mascon"' 2>&1]])
+    assert.equal(1, code)
+    assert.is_truthy(text:find("mascon: libm.so.6 is not mascon's library", 1, true), text)
+  end)
+
   it("require prints nothing and sets no global", function()
     local code, text = run(program .. [[ -e 'local before = {} for k in pairs(_G) do before[k] = true end
       require "mascon" for k in pairs(_G) do if not before[k] then print(k) end end']])

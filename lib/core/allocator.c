@@ -219,8 +219,12 @@ const char *masconI_bytes_text(int64_t bytes, char buffer[32]) {
 static mascon_status out_of_memory(int32_t device, size_t bytes, int64_t available) {
     char needed[32], have[32], place[16];
     int64_t shown = bytes > (size_t)INT64_MAX ? INT64_MAX : (int64_t)bytes;
-    return masconI_fail(MASCON_E_OOM, "%s needed, %s free on %s", masconI_bytes_text(shown, needed),
-                        masconI_bytes_text(available, have), masconI_device_text(device, place));
+    const char *why = shown <= available ? ", but the request was refused; a limit of the process "
+                                           "(ulimit -v) or of its group may be reached"
+                                         : "";
+    return masconI_fail(MASCON_E_OOM, "%s needed, %s free on %s%s",
+                        masconI_bytes_text(shown, needed), masconI_bytes_text(available, have),
+                        masconI_device_text(device, place), why);
 }
 
 /* Whether the system can give `size` bytes now; *available is its last answer. Lock held. */

@@ -223,7 +223,8 @@ local function mismatch(self, entry, n)
     return "modules that were changed", true
   end
   for i = 1, n do
-    if entry.constants[i] ~= self.constants[i] then
+    local before, now = entry.constants[i], self.constants[i]
+    if before ~= now and (before == before or now == now) then -- luacheck: ignore 581 (NaN)
       return ("argument %d, which is no tensor: its value is a part of the recording"):format(i)
     end
   end
@@ -408,8 +409,9 @@ end
 --- passed as arguments. What fn computes in Lua (numbers, decisions, print) is done when it is recorded and
 --- is then a constant; learning rates and the counts of optimizers, and random numbers, are not: they go on
 --- as in ordinary calls. Another shape or type of an argument, another value of one that is no tensor, and
---- another mode (train(), no_grad) are recorded for themselves, up to eight for one function. What fn
---- returns are copies outside of any graph.
+--- another mode (train(), no_grad) are recorded for themselves, up to eight for one function. A plain field
+--- that fn reads (net.scale = 2) is a constant, and a later change of it is not noticed: pass it as an
+--- argument. What fn returns are copies outside of any graph.
 ---@param fn function
 ---@return function
 function M.compile(fn)

@@ -63,6 +63,9 @@ end
 
 if not pcall(ffi.typeof, "mascon_ref") then
   ffi.cdef "const char *mascon_interface_text(void);"
+  if not pcall(function() return C.mascon_interface_text end) then
+    error(("mascon: %s is not mascon's library"):format(library_path), 0)
+  end
   ffi.cdef((ffi.string(C.mascon_interface_text()):gsub("MASCON_API", "")))
 end
 anchor = anchor or { C = C, path = library_path }
@@ -336,7 +339,7 @@ local function take(i)
     scope[#scope + 1] = t
   end
   if bit.band(state.flags, 4) ~= 0 then
-    local path = raise.depth > 0 and raise.module_path()
+    local path = raise.module_path()
     C.mascon_tensor_set_origin(t.h, (raise.user_line() or "?") .. (path and "\n" .. path or ""))
   end
   return t

@@ -323,4 +323,4 @@ function M.classification_report(predicted, labels, given)
     tally_of(pairs_of("classification_report", predicted, labels, MAX_CLASSES)), given)
 end
 
-return M
+return options.name_nearest("metrics", M)

@@ -14,6 +14,13 @@ function M.fail(prefix, message, hint)
   raise.raise(prefix, message, nil, hint)
 end
 
+--- Raises the error for a method that was called without its object (D45).
+---@param what string "a module", "an optimizer"
+function M.no_object(what)
+  M.fail(raise.called_name() or "", ("argument 1 is missing: expected %s"):format(what),
+    'called with "." instead of ":"?')
+end
+
 local function distance(a, b)
   local row = {}
   for j = 0, #b do
@@ -91,7 +98,7 @@ local checks = {
 --- A value for a message: strings in quotes, tables and functions by kind.
 function M.show(v)
   if type(v) == "string" then
-    return ('"%s"'):format(v)
+    return ('"%s"'):format((v:gsub("%c", function(c) return ("\\%d"):format(c:byte()) end)))
   elseif type(v) == "number" then
     if v ~= v then
       return "nan"

@@ -6,9 +6,9 @@ local M = {}
 
 local own = "@" .. (debug.getinfo(1, "S").source:match("^@(.*)raise%.lua$") or "?")
 
---- Modules whose forward runs at this moment, innermost last; nn.Module keeps it.
-M.modules = {}
-M.depth = 0
+--- The function that runs a module's forward, its first argument the module; nn.Module sets it. The modules
+--- that run at some moment are found by its calls on the stack: nothing can be left over from an error.
+M.module_call = nil
 
 --- Code that belongs to mascon: files beside this one and generated chunks.
 local function is_own(source)
@@ -29,20 +29,52 @@ function M.user_line()
   end
 end
 
+--- The name by which the user's code called mascon, or nil.
+---@return string?
+function M.called_name()
+  for level = 2, 200 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then
+      return nil
+    end
+    if info.what ~= "C" and not is_own(info.source) and info.currentline > 0 then
+      return debug.getinfo(level - 1, "n").name
+    end
+  end
+end
+
+local naming = false
+
+--- parent:child_name(child), or nil where the parent's fields do not allow to look.
+local function name_in(parent, child)
+  naming = true
+  local good, name = pcall(parent.child_name, parent, child)
+  naming = false
+  return good and name or nil
+end
+
 --- "SimpleCNN.conv_block_1.0" for the running module, or nil.
 function M.module_path()
+  local root
+  if naming then -- an error about those fields
+    return nil
+  end
   local names = {}
-  local i = M.depth
-  while i > 1 do
-    local child, parent = M.modules[i], M.modules[i - 1]
-    local name = parent.child_name and parent:child_name(child)
-    if not name then
+  for level = 2, 200 do
+    local info = debug.getinfo(level, "f")
+    if not info then
       break
     end
-    table.insert(names, 1, name)
-    i = i - 1
+    if info.func == M.module_call then
+      local _, module = debug.getlocal(level, 1)
+      local name = root and name_in(module, root)
+      if root and not name then
+        break
+      end
+      table.insert(names, 1, name)
+      root = module
+    end
   end
-  local root = M.modules[i]
   if not root then
     return nil
   end
@@ -63,14 +95,10 @@ function M.raise(prefix, message, detail, hint)
   if hint and hint ~= "" then
     lines[#lines + 1] = "hint: " .. hint
   end
-  local path = M.depth > 0 and M.module_path()
+  local path = M.module_path()
   if path then
     lines[#lines + 1] = "in " .. path
   end
-  for i = 1, M.depth do
-    M.modules[i] = false -- an error must keep no module alive
-  end
-  M.depth = 0
   local line = M.user_line()
   local text = table.concat(lines, "\n")
   if #text > 1024 then

@@ -556,4 +556,4 @@ function M.split(transform)
   return before, after
 end
 
-return M
+return options.name_nearest("transforms", M)

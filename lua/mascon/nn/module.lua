@@ -46,6 +46,11 @@ local function books_of(v)
   return type(mt) == "table" and mt.books or nil
 end
 
+--- The books of a method's object.
+local function own_books(self)
+  return books_of(self) or options.no_object "a module"
+end
+
 local function is_module(v)
   return books_of(v) ~= nil
 end
@@ -180,12 +185,10 @@ end
 
 -- Calls ---------------------------------------------------------------------------------------------
 
-local modules = raise.modules
 local each_module
 
-local function left(depth, ...)
-  raise.depth = depth - 1
-  modules[depth] = false
+--- Keeps the call of a module on the stack, where errors find it: a tail call would leave none.
+local function framed(...)
   return ...
 end
 
@@ -201,21 +204,16 @@ local function run_hooks(self, hooks, inputs, ...)
 end
 
 local function call(self, ...)
-  local depth = raise.depth + 1
-  if depth > 200 then -- left over from errors that did not come from mascon
-    depth = 1
-  end
-  raise.depth = depth
-  modules[depth] = self
   if layer.state.recording then
     recording.module(self, each_module)
   end
   local hooks = books_of(self).hooks
   if hooks then
-    return left(depth, run_hooks(self, hooks, { ... }, self:forward(...)))
+    return framed(run_hooks(self, hooks, { ... }, self:forward(...)))
   end
-  return left(depth, self:forward(...))
+  return framed(self:forward(...))
 end
+raise.module_call = call
 
 --- What the module computes; every class has its own.
 function Module:forward()
@@ -234,6 +232,7 @@ end
 ---@param fn function
 ---@return table handle handle:remove() takes the hook away
 function Module:register_forward_hook(fn)
+  own_books(self)
   options.check("register_forward_hook", { "argument 1", nil, "function" }, fn)
   local books = books_of(self)
   recording.changed()
@@ -313,7 +312,7 @@ end
 
 --- Calls fn(name, child) for each child, in order.
 local function each_child(self, fn)
-  local books = books_of(self)
+  local books = own_books(self)
   if books.class.each_element then
     books.class.each_element(self, books, fn)
   end
@@ -327,7 +326,7 @@ end
 --- Calls fn(prefix, module) for the module and all below it, parents first; prefix ends with ".".
 function each_module(self, fn, prefix)
   prefix = prefix or ""
-  for name, v in pairs(books_of(self).values) do
+  for name, v in pairs(own_books(self).values) do
     if type(v) == "table" and getmetatable(v) == nil then
       check_plain_table(self, name, v)
     end
@@ -446,6 +445,7 @@ end
 ---@return integer
 function Module:num_parameters(given)
   local read = options.read("num_parameters", given, { { "trainable", false, "boolean" } })
+  own_books(self)
   local count = 0
   for _, p in ipairs(self:parameters()) do
     if not read.trainable or p.requires_grad then
@@ -461,6 +461,7 @@ end
 ---@param given? table dtype
 ---@return mascon.nn.Summary
 function Module:summary(sizes, given)
+  own_books(self)
   return require("mascon.nn.summary").make(self, sizes, given)
 end
 
@@ -471,6 +472,7 @@ end
 ---@param t mascon.Tensor
 ---@param given? table persistent = true: belongs to the state dict
 function Module:register_buffer(name, t, given)
+  own_books(self)
   options.check("register_buffer", { "name", nil, "string" }, name)
   local read = options.read("register_buffer", given, { { "persistent", true, "boolean" } })
   if not is_tensor(t) then
@@ -512,6 +514,7 @@ end
 ---@return table report {missing = {names}, unexpected = {names}, different = {names}}: the last have
 ---  another shape
 function Module:load_state_dict(sd, given)
+  own_books(self)
   if type(sd) ~= "table" or is_module(sd) then
     options.fail("load_state_dict", ("argument 1 is %s; expected a table of tensors by name")
       :format(is_module(sd) and "a module" or options.show(sd)))
@@ -521,10 +524,19 @@ end
 
 -- Modes and conversions -------------------------------------------------------------------------------
 
+--- Reads an argument that is true where it is left out.
+local function switch(name, on)
+  if on ~= nil then
+    options.check(name, { "argument 1", nil, "boolean" }, on)
+  end
+  return on ~= false
+end
+
 --- Switches to training (dropout drops, batch norm uses the batch), or to evaluation with false.
 ---@param on? boolean
 function Module:train(on)
-  on = on ~= false
+  own_books(self)
+  on = switch("train", on)
   for _, module in ipairs(self:modules()) do
     module.training = on
   end
@@ -533,16 +545,19 @@ end
 
 --- Switches to evaluation.
 function Module:eval()
+  own_books(self)
   return self:train(false)
 end
 
 --- Whether the parameters take part in training.
 ---@param on? boolean
 function Module:requires_grad_(on)
+  own_books(self)
+  on = switch("requires_grad_", on)
   for _, p in ipairs(self:parameters()) do
-    p:requires_grad_(on ~= false)
+    p:requires_grad_(on)
   end
-  if on ~= false then
+  if on then
     for _, module in ipairs(self:modules()) do
       module.frozen = false
     end
@@ -552,6 +567,7 @@ end
 
 --- requires_grad_(false), and running statistics hold still too.
 function Module:freeze()
+  own_books(self)
   self:requires_grad_(false)
   for _, module in ipairs(self:modules()) do
     module.frozen = true
@@ -560,7 +576,9 @@ function Module:freeze()
 end
 
 --- Forgets the gradients of all parameters.
-function Module:zero_grad()
+function Module:zero_grad(given)
+  options.read("zero_grad", given, {})
+  own_books(self)
   for _, p in ipairs(self:parameters()) do
     p.grad = nil
   end
@@ -569,6 +587,7 @@ end
 --- Calls fn(module) for every module below and then for this one.
 ---@param fn fun(module: mascon.nn.Module)
 function Module:apply(fn)
+  own_books(self)
   options.check("apply", { "argument 1", nil, "function" }, fn)
   local list = {}
   local function walk(module)
@@ -598,6 +617,7 @@ end
 --- Moves parameters and buffers to a device and/or converts the floating ones to a dtype, in place.
 ---@param ... string|mascon.Tensor
 function Module:to(...)
+  own_books(self)
   local targets = { ... }
   local function convert(t)
     local q = t
@@ -613,6 +633,11 @@ function Module:to(...)
   end
   if #targets == 0 then
     options.fail("to", "argument 1 is missing: expected a device or a dtype")
+  end
+  for _, target in ipairs(targets) do
+    if target == "int64" or target == "int32" or target == "uint8" or target == "bool" then
+      options.fail("to", ("dtype %s is not floating; the parameters of a module are"):format(target))
+    end
   end
   for _, kind in ipairs { "parameter", "buffer" } do
     for _, entry in ipairs(tensors_of(self, kind)) do
@@ -631,16 +656,19 @@ function Module:to(...)
 end
 
 function Module:cpu()
+  own_books(self)
   return self:to "cpu"
 end
 
 function Module:cuda()
+  own_books(self)
   return self:to "cuda"
 end
 
 --- A deep copy with parameters and buffers of its own; what was tied stays tied.
 ---@return mascon.nn.Module
 function Module:clone()
+  own_books(self)
   local copies = {}
   local copy
 

@@ -284,4 +284,4 @@ function M.grid(figures, given)
     width = width * columns, height = height * rows + (o.title and 40 or 0) }
 end
 
-return M
+return options.name_nearest("plot", M)

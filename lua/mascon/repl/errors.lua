@@ -36,14 +36,7 @@ end
 ---@param value any
 ---@return string
 function M.text(value)
-  local message
-  if type(value) == "string" then
-    message = value
-  elseif type(value) == "table" and (getmetatable(value) or {}).__tostring then
-    message = tostring(value)
-  else
-    message = require("mascon.repl.show").text(value)
-  end
+  local message = type(value) == "string" and value or require("mascon.repl.show").text(value)
   if message:match("^[^\n]*"):find "interrupted$" then -- below it may stand in which module
     return style.paint("error", "interrupted")
   end

@@ -3,7 +3,6 @@
 
 local chunk = require "mascon.repl.chunk"
 local layer = require "mascon.ffi"
-local raise = require "mascon.raise"
 local style = require "mascon.repl.style"
 
 local M = {}
@@ -63,16 +62,7 @@ local function print_error(value, traceback)
   io.write(text:find "interrupted" and layer.isatty(1) and "\n" or "", text, "\n") -- below the ^C
 end
 
---- What a computation that was cut short may have left behind.
-local function tidy()
-  for i = 1, raise.depth do
-    raise.modules[i] = false
-  end
-  raise.depth = 0
-end
-
 local function finish(on_values, good, ...)
-  tidy()
   if not good then
     print_error(...)
   elseif on_values then

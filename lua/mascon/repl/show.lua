@@ -120,7 +120,7 @@ function describe(v, depth, seen, width)
     return table_text(v, depth, seen, width)
   end
   local good, s = pcall(tostring, v)
-  s = good and s or ("(%s; its __tostring failed)"):format(kind)
+  s = good and type(s) == "string" and s or ("(%s; its __tostring failed)"):format(kind)
   return depth > 0 and text.shorten(s:match "^[^\n]*", 60) or s
 end
 
