@@ -297,8 +297,10 @@ type ^D
       { history = "/proc/nowhere/history" })
     assert.equal(0, status, text)
     assert.equal(1, select(2, text:gsub("the history is not kept: /proc/nowhere/history: ", "")))
-    text, _, status = play("prompt\ntype 6 * 7\\n\nexpect 42\nprompt\ntype ^D\n", { history = "/" })
-    assert.equal(0, status, text)
+    for _, path in ipairs { "/", "/dev/full" } do -- whose zeros never end
+      text, _, status = play("prompt\ntype 6 * 7\\n\nexpect 42\nprompt\ntype ^D\n", { history = path })
+      assert.equal(0, status, text)
+    end
   end)
 
   it("keeps the lines of sessions side by side", function()

@@ -117,12 +117,13 @@ int history_trim(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     const long most = (long)luaL_checkinteger(L, 2), kept = (long)luaL_checkinteger(L, 3);
     const int file = open_locked(path, 0);
-    if (file < 0) return 0;
+    lua_pushboolean(L, file >= 0 || errno != EINVAL);
+    if (file < 0) return 1;
     size_t n = 0;
     char *text = read_all(file, &n);
     const size_t from = text ? begin_of_last(text, n, most, kept) : 0;
     if (from > 0) replace(path, text + from, n - from);
     free(text);
     close(file);
-    return 0;
+    return 1;
 }

@@ -22,13 +22,11 @@ function M.path()
 end
 
 --- Gives the kept lines to the editor, the oldest first.
----@param terminal table remember(line), trim(path, most, kept)
+---@param terminal table remember(line), trim(path, most, kept): false where that is no plain file
 function M.load(terminal)
   local path = M.path()
-  if path then
-    terminal.trim(path, MOST, KEPT)
-  end
-  local file = path and io.open(path)
+  local plain = path and terminal.trim(path, MOST, KEPT)
+  local file = plain and io.open(path)
   local lines = {}
   if file then
     for line in (file:read "*a" or ""):gmatch "[^\n]+" do -- nil for a folder
