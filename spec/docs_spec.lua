@@ -129,6 +129,24 @@ describe("the documents", function()
     end
   end)
 
+  it("describe scripts/new_op, whose samples ops_spec can read", function()
+    local copy = folder .. "/new_op"
+    local output, status = run(("mkdir -p %s/lib/reference %s/scripts && cp -r lib/ops %s/lib/ && cp scripts/new_op %s/scripts/")
+      :format(copy, copy, copy, copy))
+    assert.equal(0, status, output)
+    output, status = run(copy .. "/scripts/new_op doubled")
+    assert.equal(0, status, output)
+    assert.is_truthy(read(copy .. "/lib/ops/ops.def"):find("\nOP(doubled)\n", 1, true))
+    local made = assert(loadfile(copy .. "/spec/ops/doubled.lua"))()
+    assert.is_true(#made.samples > 0)
+    for _, sample in ipairs(made.samples) do
+      assert.is_true(sample.args[1].sample)
+    end
+    output, status = run(copy .. "/scripts/new_op doubled")
+    assert.equal(1, status)
+    assert.is_truthy(output:find("lib/ops/ops.def already has doubled", 1, true))
+  end)
+
   it("have the reference pages that scripts/docs makes", function()
     local made = folder .. "/reference"
     local output, status = run(("MASCON_LIBRARY=%s MASCON_PROGRAM=%s scripts/docs %s"):format(library, program, made))

@@ -1,8 +1,9 @@
 /* device.c: which backend serves a device, and which kernel serves a call.
  *
- * The CPU is always there: its kernels first, then for 16-bit floats the way over float32 (widen.c), then
- * the reference kernels on the same memory (float64, rare cases). Another device is a plug-in library that is opened when such a device
- * is first asked for; a failure is remembered. Nothing ever falls back to another device.
+ * The CPU is always there: its kernels first, then for 16-bit floats the way over float32 (widen.c),
+ * then the reference kernels on the same memory (float64, rare cases). Another device is a plug-in
+ * library that is opened when such a device is first asked for; a failure is remembered. Nothing
+ * ever falls back to another device.
  */
 #include <dlfcn.h>
 #include <limits.h>

@@ -3,8 +3,9 @@
  * MASCON_CLONES before a function of plain loops compiles it for several processors; the right one
  * is chosen when the library is loaded. With gcc only: clang 14 gives the resolvers of static
  * functions global names, and two files with a function of one name no longer link. A library built
- * by clang runs these loops for the plain processor, with the same results. Functions written with AVX-512 intrinsics carry
- * MASCON_AVX512 and are called only where masconI_has_avx512(); MASCON_AVX2 likewise (with FMA).
+ * by clang runs these loops for the plain processor, with the same results. Functions written with
+ * AVX-512 intrinsics carry MASCON_AVX512 and are called only where masconI_has_avx512(); MASCON_AVX2
+ * likewise (with FMA).
  */
 #ifndef MASCON_CORE_SIMD_H
 #define MASCON_CORE_SIMD_H

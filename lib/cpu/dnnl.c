@@ -493,7 +493,6 @@ size_t masconI_dnnl_packed(const masconI_dnnl *d) { return d->packed; }
 int masconI_dnnl_same_form(const masconI_dnnl *a, const masconI_dnnl *b) {
     return dnnl_memory_desc_equal(REF(a->part[WEIGHT]), REF(b->part[WEIGHT]));
 }
-const char *masconI_dnnl_name(const masconI_dnnl *d) { return d->name; }
 
 /* ---- Running ---- */
 

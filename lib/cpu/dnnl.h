@@ -37,8 +37,6 @@ size_t masconI_dnnl_scratch(const masconI_dnnl *d);
 size_t masconI_dnnl_packed(const masconI_dnnl *d);
 /* Whether two convolutions with equal kernels take the same packed weights. */
 int masconI_dnnl_same_form(const masconI_dnnl *a, const masconI_dnnl *b);
-/* oneDNN's name of the implementation. */
-const char *masconI_dnnl_name(const masconI_dnnl *d);
 
 /* weights {oc, kh, kw, c / groups} to the primitive's packed form (FORWARD, BWD_DATA) and back
  * (BWD_WEIGHT). Packing may be cut into pieces 0..masconI_dnnl_pieces()-1, for several threads;

@@ -28,7 +28,7 @@ do
   end
 end
 if not name then
-  io.stderr:write "usage: scripts/bench_op OP [--threads N] [--rounds N] [--seconds S] [--only TEXT] [--table]\n"
+  io.stderr:write "usage: scripts/bench_op OP [--threads N] [--rounds N] [--seconds S] [--batch N] [--only TEXT] [--no-avx512] [--table]\n"
   os.exit(2)
 end
 mascon.set_num_threads(args.threads)
